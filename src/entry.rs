@@ -1,0 +1,145 @@
+//! What is remembered about a stored response: plain data, no I/O, no NuGet.
+//!
+//! A body is addressed by its [`Digest`] alone; an [`Entry`] says which body a [`Key`] had when it
+//! was last asked for, or that the upstream said there is none.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::clock::Time;
+
+/// SHA-256 of a body: its only address in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        Self::from_slice(digest.as_ref()).unwrap_or(Self([0; 32]))
+    }
+
+    /// A digest from its 32 raw bytes; `None` for any other length.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The 32 raw bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Lower-case hexadecimal, 64 characters.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+/// Stable name of an upstream document: `<feed>/<slug>/<path>`, canonical spelling.
+///
+/// Everything about one package shares a prefix, so that forgetting a package is one operation.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// A key from its canonical text. Only `nuget::route` composes the text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0)
+    }
+}
+
+/// Validators exactly as the upstream sent them (RFC 9110 section 8.8), replayed byte for byte:
+/// nuget.org's edges have sent entity tags without quotes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// `ETag`, opaque.
+    pub etag: Option<HeaderValue>,
+    /// `Last-Modified`, opaque.
+    pub last_modified: Option<HeaderValue>,
+}
+
+impl Validators {
+    /// Whether a conditional request is possible at all.
+    pub const fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+}
+
+/// A body in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// Its address.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// What is remembered about one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The body, or `None` when the upstream said 404 and nothing was stored before.
+    pub body: Option<Stored>,
+    /// The upstream URL it was fetched from; validators count only for this URL.
+    pub url: String,
+    /// Validators of that response.
+    pub validators: Validators,
+    /// Its `Content-Type`, if it had one.
+    pub content_type: Option<String>,
+    /// When the body was received.
+    pub fetched_at: Time,
+    /// When the upstream last confirmed it (200, 304 or, for an absent one, 404).
+    pub checked_at: Time,
+    /// Since when the upstream has answered 404 although a body is stored.
+    pub missing_since: Option<Time>,
+}
+
+impl Entry {
+    /// A remembered 404.
+    pub fn absent(url: String, now: Time) -> Self {
+        Self {
+            body: None,
+            url,
+            validators: Validators::default(),
+            content_type: None,
+            fetched_at: now,
+            checked_at: now,
+            missing_since: Some(now),
+        }
+    }
+
+    /// Whether this only remembers that there is nothing.
+    pub const fn is_absent(&self) -> bool {
+        self.body.is_none()
+    }
+}

@@ -1,0 +1,3 @@
+//! The `nugate` program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! What NuGet says: identity of packages, resources, URLs, links. Pure functions, no I/O.
+
+pub mod resource;

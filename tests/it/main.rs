@@ -1,0 +1,1 @@
+//! Behaviours of nugate, one module each.
