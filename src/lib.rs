@@ -10,4 +10,5 @@
 pub mod clock;
 pub mod entry;
 pub mod nuget;
+pub mod observe;
 pub mod policy;

@@ -1,0 +1,114 @@
+//! What nugate says about itself: how a response came about, counters, names of log fields.
+//!
+//! One enum, [`CacheStatus`], is the source of the response header, the log field and the metric
+//! label. Labels come from closed sets only: never a package id, a URL or a client's address.
+
+pub mod metrics;
+
+pub use metrics::Metrics;
+
+/// How a response came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheStatus {
+    /// Stored and fresh.
+    Hit,
+    /// Stored and no longer fresh; it is being revalidated behind the client's back.
+    HitStale,
+    /// Fetched for this request.
+    Miss,
+    /// Fetched for another request that was already under way.
+    Joined,
+    /// Stored, and confirmed by the upstream for this request.
+    Revalidated,
+    /// Stored and no longer fresh, served because the upstream could not confirm it.
+    Stale(StaleReason),
+    /// A remembered 404.
+    Negative,
+    /// Asked of the upstream and not kept.
+    Passed,
+    /// Not stored, and the upstream may not be asked.
+    Refused,
+    /// Answered by nugate itself: no document of the upstream was involved.
+    Own,
+}
+
+/// Why something stale was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StaleReason {
+    /// The upstream failed or could not be reached.
+    Error,
+    /// The upstream took longer than clients should wait for a revalidation.
+    Slow,
+    /// The upstream failed a moment ago and was not asked again.
+    BackedOff,
+    /// The upstream says there is no such document, which is not believed yet.
+    Missing,
+    /// The upstream sent other bytes for a version that is already known.
+    Changed,
+}
+
+impl StaleReason {
+    /// Label and header detail.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "upstream-error",
+            Self::Slow => "upstream-slow",
+            Self::BackedOff => "backed-off",
+            Self::Missing => "upstream-missing",
+            Self::Changed => "upstream-changed",
+        }
+    }
+}
+
+impl CacheStatus {
+    /// The metric label and log value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::HitStale => "hit-stale",
+            Self::Miss => "miss",
+            Self::Joined => "joined",
+            Self::Revalidated => "revalidated",
+            Self::Stale(_) => "stale",
+            Self::Negative => "negative",
+            Self::Passed => "passed",
+            Self::Refused => "refused",
+            Self::Own => "own",
+        }
+    }
+
+    /// The value of `Cache-Status` (RFC 9211 section 2).
+    pub const fn header(self) -> &'static str {
+        match self {
+            Self::Hit => "nugate; hit",
+            Self::HitStale => "nugate; hit; detail=stale-while-revalidate",
+            Self::Miss => "nugate; fwd=uri-miss; stored",
+            Self::Joined => "nugate; fwd=uri-miss; collapsed",
+            Self::Revalidated => "nugate; fwd=stale; fwd-status=304",
+            Self::Stale(StaleReason::Error) => "nugate; fwd=stale; detail=upstream-error",
+            Self::Stale(StaleReason::Slow) => "nugate; fwd=stale; detail=upstream-slow",
+            Self::Stale(StaleReason::BackedOff) => "nugate; hit; detail=backed-off",
+            Self::Stale(StaleReason::Missing) => "nugate; fwd=stale; detail=upstream-missing",
+            Self::Stale(StaleReason::Changed) => "nugate; fwd=stale; detail=upstream-changed",
+            Self::Negative => "nugate; hit; detail=negative",
+            Self::Passed => "nugate; fwd=uri-miss",
+            Self::Refused => "nugate; detail=not-stored",
+            Self::Own => "nugate; detail=own",
+        }
+    }
+
+    /// Whether the bytes of the response were spared the way from the upstream.
+    pub const fn saves_bytes(self) -> bool {
+        !matches!(self, Self::Miss | Self::Passed | Self::Refused | Self::Own)
+    }
+}
+
+/// Names of log fields.
+pub mod field {
+    /// Identifier of a request, also in `X-Request-Id`.
+    pub const REQUEST_ID: &str = "request_id";
+    /// Kind of document.
+    pub const RESOURCE: &str = "resource";
+    /// How the response came about.
+    pub const CACHE: &str = "cache";
+}
