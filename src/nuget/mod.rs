@@ -1,3 +1,5 @@
 //! What NuGet says: identity of packages, resources, URLs, links. Pure functions, no I/O.
 
+pub mod id;
 pub mod resource;
+pub mod version;
