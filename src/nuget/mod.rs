@@ -4,4 +4,5 @@ pub mod id;
 pub mod link_map;
 pub mod resource;
 pub mod rewrite;
+pub mod service_index;
 pub mod version;
