@@ -8,6 +8,7 @@
 //! ```
 
 pub mod clock;
+pub mod demo;
 pub mod entry;
 pub mod nuget;
 pub mod policy;
