@@ -8,7 +8,9 @@
 //! ```
 
 pub mod clock;
+pub mod demo;
 pub mod entry;
 pub mod nuget;
 pub mod observe;
 pub mod policy;
+pub mod store;

@@ -1,3 +1,8 @@
 //! What NuGet says: identity of packages, resources, URLs, links. Pure functions, no I/O.
 
+pub mod id;
+pub mod link_map;
 pub mod resource;
+pub mod rewrite;
+pub mod service_index;
+pub mod version;

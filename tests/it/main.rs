@@ -1,1 +1,10 @@
 //! Behaviours of nugate, one module each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "test code"
+)]
+
+mod harness;
+mod support;

@@ -1,0 +1,681 @@
+//! The service index of an upstream: what it offers and where.
+//!
+//! Read once per change of the upstream's document; everything else about the upstream is derived
+//! from it, nothing is guessed (NuGet documentation, "Service index"). It is as lenient as the
+//! official client: resources it cannot use are kept out, not errors. Invariant: every address
+//! handed out is an absolute http(s) URL that the upstream named itself.
+
+mod render;
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::{Map, Value};
+use url::Url;
+
+pub use self::render::{RenderOptions, WebLinks};
+use super::link_map::LinkMap;
+use super::resource::{self, At, RESOURCES, Resource};
+use super::version::PackageVersion;
+
+/// Longest service index in bytes; nuget.org's has 8 KiB.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Most resources of a service index; nuget.org's has 40.
+pub const MAX_RESOURCES: usize = 1000;
+
+/// Most types of one resource that are read; nuget.org has one each, no server more than six.
+const MAX_TYPES: usize = 64;
+
+/// A service index whose version is supported and which names at least one known resource.
+#[derive(Clone, Debug)]
+pub struct ServiceIndex {
+    /// All members of the document in their order; that of `resources` is empty.
+    top: Map<String, Value>,
+    entries: Vec<Entry>,
+}
+
+/// One usable or unusable entry of `resources`.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: String,
+    types: Vec<String>,
+    /// All members in their order, `@id` and `@type` among them.
+    members: Map<String, Value>,
+    routable: bool,
+}
+
+/// A service index that cannot be used, and whose it is.
+#[derive(Debug, thiserror::Error)]
+#[error("service index of {feed}: {kind}")]
+pub struct IndexError {
+    /// The URL of the feed, without credentials and query.
+    pub feed: String,
+    /// What is wrong with it.
+    pub kind: IndexErrorKind,
+}
+
+/// What is wrong with a service index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexErrorKind {
+    /// Longer than [`MAX_BYTES`].
+    #[error("{0} bytes are more than the {MAX_BYTES} allowed")]
+    TooLong(usize),
+    /// A page for people or an XML document, as captive portals and V2 feeds send.
+    #[error("begins with `<`: a web page or a V2 feed, not a V3 service index")]
+    Markup,
+    /// No JSON.
+    #[error("not json: {0}")]
+    NotJson(serde_json::Error),
+    /// JSON, but no object.
+    #[error("not a json object")]
+    NotObject,
+    /// `version` is absent or no string.
+    #[error("`version` is missing")]
+    NoVersion,
+    /// `version` is no 3.x.y.
+    #[error("`version` is `{0}`, only 3.x is supported")]
+    Version(String),
+    /// `resources` is absent or no array.
+    #[error("`resources` is missing")]
+    NoResources,
+    /// More than [`MAX_RESOURCES`].
+    #[error("{0} resources are more than the {MAX_RESOURCES} allowed")]
+    TooMany(usize),
+    /// Nothing in it could be proxied.
+    #[error("no resource of a known type has an absolute http(s) url as its `@id`")]
+    NothingKnown,
+}
+
+impl ServiceIndex {
+    /// Parses the document that the feed at `feed_url` served.
+    pub fn parse(document: &[u8], feed_url: &Url) -> Result<Self, IndexError> {
+        parse(document).map_err(|kind| IndexError {
+            feed: nameable(feed_url),
+            kind,
+        })
+    }
+
+    /// The upstream URLs of the resource with this slug, the preferred one first: those of the best
+    /// type that is present, each once, in the order of the document. Together they are the order of
+    /// failover. A base ends in a slash; an endpoint has no query, which clients would replace.
+    pub fn bases(&self, slug: &str) -> Vec<String> {
+        let Some(row) = resource::of_slug(slug) else {
+            return Vec::new();
+        };
+        let of_type = |name: &&str| {
+            let mut bases = Vec::new();
+            for entry in self.with_type(name) {
+                let address = address(row.at, &entry.id);
+                if !bases.contains(&address) {
+                    bases.push(address);
+                }
+            }
+            bases
+        };
+        let mut by_type = row.types.iter().map(of_type);
+        by_type.find(|bases| !bases.is_empty()).unwrap_or_default()
+    }
+
+    /// The upstream URL of the type of an [`At::Versioned`] resource that ends in this suffix
+    /// (`5.0.0`).
+    pub fn versioned(&self, slug: &str, suffix: &str) -> Option<String> {
+        let row = resource::of_slug(slug).filter(|row| row.at == At::Versioned)?;
+        let name = row.types.iter().find(|name| suffix_of(name) == suffix)?;
+        self.with_type(name).next().map(|entry| entry.id.clone())
+    }
+
+    /// What links of this upstream's documents are ours. Of resources that share a URL the first row
+    /// of [`RESOURCES`] has it. A resource that is one document gives the folder around it only if
+    /// the row has documents at any path there; else just the document.
+    pub fn link_map(&self) -> LinkMap {
+        let mut pairs = Vec::new();
+        for row in RESOURCES.iter().filter(|row| !row.slug.is_empty()) {
+            let entries = row.types.iter().flat_map(|name| self.with_type(name));
+            for entry in entries {
+                let address = address(row.at, &entry.id);
+                match row.at {
+                    At::Base | At::Endpoint => pairs.push((address, row.slug.to_owned())),
+                    At::Document => {
+                        if let Some(folder) = folder_of(row, &address) {
+                            pairs.push((folder.to_owned(), row.slug.to_owned()));
+                        }
+                        pairs.push((address, format!("{}/index.json", row.slug)));
+                    }
+                    At::Versioned | At::Template | At::WebPage => {}
+                }
+            }
+        }
+        LinkMap::new(pairs)
+    }
+
+    /// The hosts, with a port unless it is the scheme's own, of every known resource that a proxy
+    /// fetches from; pages for people are none.
+    pub fn hosts(&self) -> BTreeSet<String> {
+        let fetched = RESOURCES.iter().filter(|row| row.at != At::WebPage);
+        let names = fetched.flat_map(|row| row.types);
+        names
+            .flat_map(|name| self.with_type(name))
+            .filter_map(|entry| origin(&entry.id))
+            .filter_map(|url| {
+                let host = url.host_str()?;
+                Some(match url.port() {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host.to_owned(),
+                })
+            })
+            .collect()
+    }
+
+    /// The types no row knows, each once, in the order of the document: not proxied.
+    pub fn unknown(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        let types = self.entries.iter().flat_map(|entry| &entry.types);
+        types
+            .map(String::as_str)
+            .filter(|name| resource::of_type(name).is_none() && seen.insert(*name))
+            .collect()
+    }
+
+    /// The `@id`s of known types that are no absolute http(s) URL, in the order of the document.
+    pub fn unroutable(&self) -> Vec<&str> {
+        self.entries
+            .iter()
+            .filter(|entry| !entry.routable && entry.is_known())
+            .map(|entry| entry.id.as_str())
+            .collect()
+    }
+
+    fn with_type(&self, name: &str) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.routable && entry.types.iter().any(|own| own == name))
+    }
+}
+
+fn parse(document: &[u8]) -> Result<ServiceIndex, IndexErrorKind> {
+    if document.len() > MAX_BYTES {
+        return Err(IndexErrorKind::TooLong(document.len()));
+    }
+    let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
+    if document.trim_ascii_start().starts_with(b"<") {
+        return Err(IndexErrorKind::Markup);
+    }
+    let value = serde_json::from_slice(document).map_err(IndexErrorKind::NotJson)?;
+    let Value::Object(mut top) = value else {
+        return Err(IndexErrorKind::NotObject);
+    };
+    check_version(&top)?;
+    let Some(Value::Array(resources)) = top.get_mut("resources").map(Value::take) else {
+        return Err(IndexErrorKind::NoResources);
+    };
+    if resources.len() > MAX_RESOURCES {
+        return Err(IndexErrorKind::TooMany(resources.len()));
+    }
+    let entries: Vec<_> = resources.into_iter().filter_map(Entry::new).collect();
+    if !entries
+        .iter()
+        .any(|entry| entry.routable && entry.is_known())
+    {
+        return Err(IndexErrorKind::NothingKnown);
+    }
+    Ok(ServiceIndex { top, entries })
+}
+
+fn check_version(top: &Map<String, Value>) -> Result<(), IndexErrorKind> {
+    let text = top
+        .get("version")
+        .and_then(Value::as_str)
+        .ok_or(IndexErrorKind::NoVersion)?;
+    match PackageVersion::parse(text) {
+        Some(version) if version.major() == 3 => Ok(()),
+        _ => Err(IndexErrorKind::Version(text.chars().take(64).collect())),
+    }
+}
+
+impl Entry {
+    fn new(value: Value) -> Option<Self> {
+        let Value::Object(members) = value else {
+            return None;
+        };
+        let types = match members.get("@type")? {
+            Value::String(name) => vec![name.clone()],
+            Value::Array(names) => names
+                .iter()
+                .filter_map(|name| name.as_str().map(str::to_owned))
+                .take(MAX_TYPES)
+                .collect(),
+            _ => return None,
+        };
+        let id = members.get("@id")?.as_str()?.to_owned();
+        let template = types
+            .iter()
+            .filter_map(|name| resource::of_type(name))
+            .all(|row| matches!(row.at, At::Template | At::WebPage));
+        let routable = (template || !id.contains(['{', '}'])) && origin(&id).is_some();
+        Some(Self {
+            id,
+            types,
+            members,
+            routable,
+        })
+    }
+
+    /// Whether any of its types belongs to a row.
+    fn is_known(&self) -> bool {
+        let mut types = self.types.iter();
+        types.any(|name| resource::of_type(name).is_some())
+    }
+}
+
+/// An absolute http(s) URL without credentials, by the text before the first brace: a URL parser
+/// would escape the braces of a template.
+fn origin(id: &str) -> Option<Url> {
+    let prefix = id.split('{').next()?;
+    let url = Url::parse(prefix).ok()?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.has_host();
+    (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
+}
+
+/// The `@id` as it is fetched from.
+fn address(at: At, id: &str) -> String {
+    let path = id.split(['?', '#']).next().unwrap_or(id);
+    match at {
+        At::Base if path.ends_with('/') => path.to_owned(),
+        At::Base => format!("{path}/"),
+        At::Endpoint => path.to_owned(),
+        At::Document | At::Versioned | At::Template | At::WebPage => id.to_owned(),
+    }
+}
+
+/// The folder of a document, slash included, if the row has documents at any path below it.
+fn folder_of<'a>(row: &Resource, address: &'a str) -> Option<&'a str> {
+    row.docs
+        .iter()
+        .any(|doc| doc.pattern.starts_with("{*}"))
+        .then(|| address.split(['?', '#']).next())
+        .flatten()
+        .and_then(|path| path.rfind('/').map(|slash| &path[..=slash]))
+}
+
+/// What follows the slash of a type.
+fn suffix_of(name: &str) -> &str {
+    name.split_once('/').map_or("", |(_, suffix)| suffix)
+}
+
+/// A feed's URL as it may be shown: credentials and query can hold secrets.
+fn nameable(feed: &Url) -> String {
+    let path = feed.path();
+    format!("{}{path}", feed.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const FEED: &str = "https://user:secret@api.nuget.org/v3/index.json?sig=secret";
+
+    pub(super) fn index(resources: &Value) -> ServiceIndex {
+        parse_value(&json!({"version": "3.0.0", "resources": resources})).unwrap()
+    }
+
+    pub(super) fn parse_value(document: &Value) -> Result<ServiceIndex, IndexError> {
+        let feed = Url::parse(FEED).unwrap();
+        ServiceIndex::parse(document.to_string().as_bytes(), &feed)
+    }
+
+    /// The index of nuget.org: 40 entries.
+    pub(super) fn nuget_org() -> Value {
+        let mut resources = Vec::new();
+        let mut add = |id: &str, types: &[&str]| {
+            for name in types {
+                resources.push(json!({"@id": id, "@type": name, "comment": format!("{name} of https://api.nuget.org/v3/")}));
+            }
+        };
+        for (path, name) in [
+            ("query", "SearchQueryService"),
+            ("autocomplete", "SearchAutocompleteService"),
+        ] {
+            for suffix in ["", "/3.0.0-rc", "/3.5.0", "/3.0.0-beta"] {
+                for region in ["usnc", "ussc"] {
+                    add(
+                        &format!("https://azuresearch-{region}.nuget.org/{path}"),
+                        &[&format!("{name}{suffix}")],
+                    );
+                }
+            }
+        }
+        add(
+            "https://azuresearch-usnc.nuget.org/",
+            &["SearchGalleryQueryService/3.0.0-rc"],
+        );
+        add(
+            "https://azuresearch-ussc.nuget.org/",
+            &["SearchGalleryQueryService/3.0.0-rc"],
+        );
+        let api = "https://api.nuget.org";
+        add(
+            &format!("{api}/v3/registration5-semver1/"),
+            &[
+                "RegistrationsBaseUrl",
+                "RegistrationsBaseUrl/3.0.0-rc",
+                "RegistrationsBaseUrl/3.0.0-beta",
+            ],
+        );
+        add(
+            &format!("{api}/v3/registration5-gz-semver1/"),
+            &["RegistrationsBaseUrl/3.4.0"],
+        );
+        add(
+            &format!("{api}/v3/registration5-gz-semver2/"),
+            &[
+                "RegistrationsBaseUrl/3.6.0",
+                "RegistrationsBaseUrl/Versioned",
+            ],
+        );
+        add(
+            &format!("{api}/v3-flatcontainer/"),
+            &["PackageBaseAddress/3.0.0"],
+        );
+        add(
+            &format!("{api}/v3-flatcontainer/{{lower_id}}/{{lower_version}}/readme"),
+            &["ReadmeUriTemplate/6.13.0"],
+        );
+        add(
+            &format!("{api}/v3/registration5-semver1/{{id-lower}}/index.json"),
+            &["PackageDisplayMetadataUriTemplate/3.0.0-rc"],
+        );
+        add(
+            &format!("{api}/v3/registration5-semver1/{{id-lower}}/{{version-lower}}.json"),
+            &["PackageVersionDisplayMetadataUriTemplate/3.0.0-rc"],
+        );
+        add(
+            &format!("{api}/v3-index/repository-signatures/4.7.0/index.json"),
+            &["RepositorySignatures/4.7.0"],
+        );
+        add(
+            &format!("{api}/v3-index/repository-signatures/5.0.0/index.json"),
+            &["RepositorySignatures/5.0.0"],
+        );
+        add(
+            &format!("{api}/v3/vulnerabilities/index.json"),
+            &["VulnerabilityInfo/6.7.0"],
+        );
+        add(&format!("{api}/v3/catalog0/index.json"), &["Catalog/3.0.0"]);
+        let www = "https://www.nuget.org";
+        add(
+            &format!("{www}/api/v2"),
+            &["LegacyGallery", "LegacyGallery/2.0.0"],
+        );
+        add(&format!("{www}/api/v2/package"), &["PackagePublish/2.0.0"]);
+        add(
+            &format!("{www}/api/v2/symbolpackage"),
+            &["SymbolPackagePublish/4.9.0"],
+        );
+        add(
+            &format!("{www}/packages/{{id}}/{{version}}/ReportAbuse"),
+            &[
+                "ReportAbuseUriTemplate/3.0.0-rc",
+                "ReportAbuseUriTemplate/3.0.0-beta",
+            ],
+        );
+        add(
+            &format!("{www}/packages/{{id}}/{{version}}?_src=template"),
+            &["PackageDetailsUriTemplate/5.1.0"],
+        );
+        add(
+            &format!("{www}/profiles/{{owner}}?_src=template"),
+            &["OwnerDetailsUriTemplate/6.11.0"],
+        );
+        for resource in &mut resources {
+            if resource["@type"] == "RegistrationsBaseUrl/Versioned" {
+                resource["clientVersion"] = json!("4.3.0-alpha");
+            }
+        }
+        json!({
+            "version": "3.0.0",
+            "resources": resources,
+            "@context": {"@vocab": "http://schema.nuget.org/services#", "comment": "http://www.w3.org/2000/01/rdf-schema#comment"},
+        })
+    }
+
+    fn check_refused(document: &[u8], part: &str) {
+        let error = ServiceIndex::parse(document, &Url::parse(FEED).unwrap()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("service index of https://api.nuget.org/v3/index.json: "),
+            "{text}"
+        );
+        assert!(text.contains(part) && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_service_index_is_refused_by_name() {
+        check_refused(b"\n <!DOCTYPE html>", "begins with `<`");
+        check_refused(b"{\"version\":", "not json: EOF while parsing");
+        check_refused(b"[]", "not a json object");
+        check_refused(br#"{"resources":[]}"#, "`version` is missing");
+        check_refused(br#"{"version":3,"resources":[]}"#, "`version` is missing");
+        check_refused(
+            br#"{"version":"2.0.0","resources":[]}"#,
+            "`version` is `2.0.0`",
+        );
+        check_refused(
+            br#"{"version":"three","resources":[]}"#,
+            "`version` is `three`",
+        );
+        check_refused(br#"{"version":"3.0.0"}"#, "`resources` is missing");
+        check_refused(
+            br#"{"version":"3.0.0","resources":{}}"#,
+            "`resources` is missing",
+        );
+        check_refused(
+            br#"{"version":"3.0.0","resources":[]}"#,
+            "no resource of a known type",
+        );
+        let many = json!({"version": "3.0.0", "resources": vec![1; MAX_RESOURCES + 1]});
+        check_refused(many.to_string().as_bytes(), "1001 resources");
+        check_refused(&vec![b' '; MAX_BYTES + 1], "1048577 bytes");
+    }
+
+    #[test]
+    fn an_id_that_is_no_absolute_http_url_is_kept_out() {
+        for id in [
+            "/v3/flat/",
+            "flat",
+            "",
+            "urn:uuid:1",
+            "ftp://h/",
+            "https://",
+            "https://u:p@h/",
+            "https://h/{id}/",
+        ] {
+            let flat = json!({"@id": id, "@type": "PackageBaseAddress/3.0.0"});
+            let error = parse_value(&json!({"version": "3.0.0", "resources": [flat]})).unwrap_err();
+            assert!(
+                matches!(error.kind, IndexErrorKind::NothingKnown),
+                "{id}: {error}"
+            );
+            let query = json!({"@id": "https://h/query", "@type": "SearchQueryService"});
+            let index = index(&json!([flat, query]));
+            assert_eq!(index.unroutable(), [id]);
+            assert_eq!(index.bases("flat"), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn every_3_x_version_is_accepted() {
+        for version in ["3.0.0", "3.0.0-beta.1", "3.0.0-beta", "3.1", "3.99.7+x"] {
+            let mut document = nuget_org();
+            document["version"] = json!(version);
+            assert!(parse_value(&document).is_ok(), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_odd_entries_do_no_harm() {
+        let document = "\u{feff}{\"version\":\"3.0.0\",\"resources\":[7,{},{\"@id\":1,\"@type\":\"x\"},{\"@id\":\"x\"},\
+            {\"@id\":\"https://h/f\",\"@type\":[1,\"PackageBaseAddress/3.0.0\"]}]}";
+        let index = ServiceIndex::parse(document.as_bytes(), &Url::parse(FEED).unwrap()).unwrap();
+        assert_eq!(index.bases("flat"), ["https://h/f/"]);
+    }
+
+    #[test]
+    fn nuget_org_is_understood() {
+        let document = nuget_org();
+        assert_eq!(document["resources"].as_array().map(Vec::len), Some(40));
+        let index = parse_value(&document).unwrap();
+        assert_eq!(
+            index.bases("flat"),
+            ["https://api.nuget.org/v3-flatcontainer/"]
+        );
+        assert_eq!(
+            index.bases("registration-gz-semver2"),
+            ["https://api.nuget.org/v3/registration5-gz-semver2/"]
+        );
+        assert_eq!(
+            index.bases("registration"),
+            ["https://api.nuget.org/v3/registration5-semver1/"]
+        );
+        assert_eq!(
+            index.bases("query"),
+            [
+                "https://azuresearch-usnc.nuget.org/query",
+                "https://azuresearch-ussc.nuget.org/query"
+            ]
+        );
+        assert_eq!(
+            index.bases("vulnerabilities"),
+            ["https://api.nuget.org/v3/vulnerabilities/index.json"]
+        );
+        assert_eq!(index.bases("nonsense"), [""; 0]);
+        assert_eq!(
+            index.versioned("repository-signatures", "4.7.0").as_deref(),
+            Some("https://api.nuget.org/v3-index/repository-signatures/4.7.0/index.json")
+        );
+        assert_eq!(index.versioned("repository-signatures", "4.9.0"), None);
+        assert_eq!(index.versioned("flat", "3.0.0"), None);
+        let hosts: Vec<_> = index.hosts().into_iter().collect();
+        assert_eq!(
+            hosts,
+            [
+                "api.nuget.org",
+                "azuresearch-usnc.nuget.org",
+                "azuresearch-ussc.nuget.org"
+            ]
+        );
+        assert_eq!(
+            index.unknown(),
+            [
+                "SearchGalleryQueryService/3.0.0-rc",
+                "LegacyGallery",
+                "LegacyGallery/2.0.0",
+                "PackagePublish/2.0.0",
+                "SymbolPackagePublish/4.9.0"
+            ]
+        );
+        assert_eq!(index.unroutable(), [""; 0]);
+    }
+
+    #[test]
+    fn links_of_nuget_org_are_ours() {
+        let map = parse_value(&nuget_org()).unwrap().link_map();
+        for (url, ours) in [
+            (
+                "https://api.nuget.org/v3/registration5-gz-semver1/a/index.json",
+                Some("registration-gz/a/index.json"),
+            ),
+            (
+                "https://api.nuget.org/v3/registration5-semver1/",
+                Some("registration/"),
+            ),
+            (
+                "https://api.nuget.org/v3-flatcontainer/a/1.0.0/icon",
+                Some("flat/a/1.0.0/icon"),
+            ),
+            (
+                "https://azuresearch-ussc.nuget.org/query?q=a",
+                Some("query?q=a"),
+            ),
+            (
+                "https://api.nuget.org/v3/catalog0/data/x.json#y",
+                Some("catalog/data/x.json#y"),
+            ),
+            (
+                "https://api.nuget.org/v3/catalog0/index.json",
+                Some("catalog/index.json"),
+            ),
+            (
+                "https://api.nuget.org/v3/vulnerabilities/index.json",
+                Some("vulnerabilities/index.json"),
+            ),
+            ("https://api.nuget.org/v3/vulnerabilities/other.json", None),
+            (
+                "https://api.nuget.org/v3-index/repository-signatures/5.0.0/index.json",
+                None,
+            ),
+            ("https://www.nuget.org/api/v2/package", None),
+        ] {
+            assert_eq!(map.resolve(url).as_deref(), ours, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_document_may_have_any_name() {
+        let map =
+            index(&json!([{"@id": "https://h/c/root.json", "@type": "Catalog/3.0.0"}])).link_map();
+        assert_eq!(
+            map.resolve("https://h/c/root.json").as_deref(),
+            Some("catalog/index.json")
+        );
+        assert_eq!(
+            map.resolve("https://h/c/page0.json").as_deref(),
+            Some("catalog/page0.json")
+        );
+    }
+
+    #[test]
+    fn github_shares_one_url_without_a_slash() {
+        let url = "https://nuget.pkg.github.com/owner";
+        let index = index(&json!([
+            {"@id": format!("{url}/download"), "@type": "PackageBaseAddress/3.0.0"},
+            {"@id": format!("{url}/query"), "@type": "SearchQueryService"},
+            {"@id": format!("{url}/query"), "@type": "SearchQueryService/3.0.0-beta"},
+            {"@id": url, "@type": "PackagePublish/2.0.0"},
+            {"@id": url, "@type": "RegistrationsBaseUrl"},
+            {"@id": url, "@type": "RegistrationsBaseUrl/3.6.0"},
+        ]));
+        assert_eq!(index.bases("registration"), [format!("{url}/")]);
+        assert_eq!(index.bases("registration-gz-semver2"), [format!("{url}/")]);
+        let map = index.link_map();
+        for (path, ours) in [
+            ("/a/index.json", "registration-gz-semver2/a/index.json"),
+            ("/download/a/1/a.1.nupkg", "flat/a/1/a.1.nupkg"),
+            ("/query?q=x", "query?q=x"),
+        ] {
+            assert_eq!(map.resolve(&format!("{url}{path}")).as_deref(), Some(ours));
+        }
+    }
+
+    #[test]
+    fn the_best_type_that_is_present_decides() {
+        let index = index(&json!([
+            {"@id": "https://h/old", "@type": "SearchQueryService"},
+            {"@id": "https://h/one?x=1#y", "@type": ["SearchQueryService/3.0.0-beta", "SearchQueryService/3.4.0"]},
+            {"@id": "https://h/two/", "@type": "SearchQueryService/3.4.0"},
+            {"@id": "https://h/one", "@type": "SearchQueryService/3.4.0"},
+            {"@id": "http://h:8080/f?x", "@type": "PackageBaseAddress/3.0.0"},
+        ]));
+        assert_eq!(index.bases("query"), ["https://h/one", "https://h/two/"]);
+        assert_eq!(index.bases("flat"), ["http://h:8080/f/"]);
+        assert_eq!(
+            index.hosts().into_iter().collect::<Vec<_>>(),
+            ["h", "h:8080"]
+        );
+        assert_eq!(
+            index.link_map().resolve("https://h/old?q").as_deref(),
+            Some("query?q")
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading a file forward in chunks without ever blocking the reactor.
+//!
+//! Resident pages are copied inline (`RWF_NOWAIT`); only what is not in the page cache costs a hop
+//! to the blocking pool. Nothing is mapped: an I/O error on a mapping would be a SIGBUS, here it is
+//! an error. A chunk in flight survives a dropped future, so reading is cancel safe.
+
+use std::fs::File;
+use std::future::Future as _;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use rustix::fs::Advice;
+use rustix::io::{Errno, ReadWriteFlags};
+use tokio::task::JoinHandle;
+
+/// A forward reader of one open file.
+pub(super) struct Chunks {
+    file: Arc<File>,
+    position: u64,
+    ahead: u64,
+    nowait: bool,
+    buffer: BytesMut,
+    pending: Option<JoinHandle<io::Result<BytesMut>>>,
+}
+
+impl Chunks {
+    /// Reads `file` from `position`; when a page is not resident the kernel is asked for the next
+    /// `ahead` bytes as well.
+    pub(super) fn new(file: Arc<File>, position: u64, ahead: u64) -> Self {
+        Self {
+            file,
+            position,
+            ahead,
+            nowait: true,
+            buffer: BytesMut::new(),
+            pending: None,
+        }
+    }
+
+    /// The next 1 to `want` bytes; the end of the file is an error, since the caller knows the
+    /// length.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: usize,
+    ) -> Poll<io::Result<Bytes>> {
+        if self.pending.is_none() {
+            match self.read_resident(want) {
+                Some(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Some(Ok(read)) => {
+                    self.buffer.truncate(read);
+                    self.position += read as u64;
+                    return Poll::Ready(Ok(self.buffer.split().freeze()));
+                }
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                None => self.pending = Some(self.start_read()),
+            }
+        }
+        let Some(pending) = self.pending.as_mut() else {
+            return Poll::Pending;
+        };
+        let done = ready!(Pin::new(pending).poll(cx));
+        self.pending = None;
+        self.buffer = done.map_err(io::Error::other)??;
+        self.position += self.buffer.len() as u64;
+        Poll::Ready(Ok(self.buffer.split().freeze()))
+    }
+
+    /// Copies what the page cache holds; `None` when that needs the disk. Leaves the buffer at
+    /// `want` bytes.
+    fn read_resident(&mut self, want: usize) -> Option<Result<usize, Errno>> {
+        self.buffer.clear();
+        self.buffer.resize(want, 0);
+        if !self.nowait {
+            return None;
+        }
+        let mut slices = [IoSliceMut::new(&mut self.buffer)];
+        let flags = ReadWriteFlags::NOWAIT;
+        match rustix::io::preadv2(&self.file, &mut slices, self.position, flags) {
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                self.nowait = false;
+                None
+            }
+            result => Some(result),
+        }
+    }
+
+    fn start_read(&mut self) -> JoinHandle<io::Result<BytesMut>> {
+        let mut buffer = self.buffer.split();
+        let file = Arc::clone(&self.file);
+        let (position, ahead) = (self.position, NonZeroU64::new(self.ahead));
+        tokio::task::spawn_blocking(move || {
+            if ahead.is_some() {
+                // A file system without read-ahead only makes the next chunk slower.
+                let _ = rustix::fs::fadvise(&file, position, ahead, Advice::WillNeed);
+            }
+            let read = read_some(&file, &mut buffer, position)?;
+            buffer.truncate(read);
+            Ok(buffer)
+        })
+    }
+}
+
+/// One positioned read of at least one byte, repeated when a signal interrupts it.
+fn read_some(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, position) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn file_of(bytes: &[u8]) -> Arc<File> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Arc::new(file)
+    }
+
+    async fn read_all(mut chunks: Chunks, size: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while all.len() < size {
+            let want = (size - all.len()).min(1000);
+            all.extend_from_slice(&poll_fn(|cx| chunks.poll_next(cx, want)).await.unwrap());
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn both_ways_of_reading_give_the_same_bytes() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(10_500).collect();
+        for nowait in [true, false] {
+            let mut chunks = Chunks::new(file_of(&bytes), 0, 4096);
+            chunks.nowait = nowait;
+            assert_eq!(read_all(chunks, bytes.len()).await, bytes, "{nowait}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_read_is_taken_up_again() {
+        let mut chunks = Chunks::new(file_of(b"0123456789"), 0, 0);
+        chunks.nowait = false;
+        {
+            let mut first = std::pin::pin!(poll_fn(|cx| chunks.poll_next(cx, 4)));
+            assert!(futures_util::poll!(first.as_mut()).is_pending());
+        }
+        assert_eq!(read_all(chunks, 10).await, b"0123456789");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_early_is_an_error() {
+        for nowait in [true, false] {
+            let mut chunks = Chunks::new(file_of(b"abc"), 3, 0);
+            chunks.nowait = nowait;
+            let error = poll_fn(|cx| chunks.poll_next(cx, 10)).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{nowait}");
+        }
+    }
+}

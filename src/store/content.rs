@@ -1,0 +1,189 @@
+//! Body files by digest: where cacache keeps them, and how they get there and onto the disk.
+//!
+//! Everything here blocks. cacache writes the content and nothing else is taken from it: its readers
+//! hash on every read, its index grows with every write, and it never syncs, so this module opens,
+//! checks and syncs the files by path itself.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
+use cacache::{Algorithm, WriteOpts};
+
+use super::draft_reader::DraftFile;
+use super::error::{StoreError, StoreErrorKind, kind_of};
+use crate::entry::{Digest, Stored};
+
+/// How many bytes are copied or hashed at a time.
+const BLOCK: usize = 256 * 1024;
+
+/// Where cacache (content version 2) keeps the body with this digest under `root`.
+pub(super) fn path_of(root: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.to_hex();
+    let (first, rest) = hex.split_at(2);
+    let (second, rest) = rest.split_at(2);
+    let mut path = root.join("content-v2");
+    path.extend(["sha256", first, second, rest]);
+    path
+}
+
+/// Opens a body; missing or of another length than `stored` says is an error that means "a miss".
+pub(super) fn open(root: &Path, stored: &Stored) -> Result<File, StoreError> {
+    let path = path_of(root, &stored.digest);
+    let failed = |error| StoreError::io("open body", &path, error);
+    let file = File::open(&path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?.len();
+    if found == stored.size {
+        return Ok(file);
+    }
+    let context = format!(
+        "body {} has {found} bytes, not {}",
+        path.display(),
+        stored.size
+    );
+    Err(StoreError::new(StoreErrorKind::Damaged, context))
+}
+
+/// Reads a body whole and checks it against its digest.
+pub(super) fn read_whole(root: &Path, stored: &Stored) -> Result<Bytes, StoreError> {
+    let mut file = open(root, stored)?;
+    let path = path_of(root, &stored.digest);
+    let mut bytes = Vec::with_capacity(usize::try_from(stored.size).unwrap_or(0));
+    file.read_to_end(&mut bytes)
+        .map_err(|error| StoreError::io("read body", &path, error))?;
+    if Digest::of(&bytes) == stored.digest {
+        return Ok(bytes.into());
+    }
+    Err(damaged(&path))
+}
+
+/// Stores a finished draft under its digest and syncs it. `true` when the body was written; `false`
+/// when an intact one was there already, which is left alone: replacing a durable file by one not
+/// yet synced could lose it to a power cut.
+pub(super) fn store(root: &Path, draft: DraftFile, stored: &Stored) -> Result<bool, StoreError> {
+    let path = path_of(root, &stored.digest);
+    let intact = match File::open(&path) {
+        Ok(file) => hash(file).is_ok_and(|found| found == Some(stored.digest)),
+        Err(_) => false,
+    };
+    let folders: Vec<&Path> = path.ancestors().skip(1).take(5).collect();
+    let new_folders = folders.iter().filter(|folder| !folder.exists()).count();
+    if !intact {
+        write(root, draft, stored)?;
+    }
+    sync(&path)?;
+    for folder in folders.iter().take(1 + new_folders) {
+        sync(folder)?;
+    }
+    Ok(!intact)
+}
+
+/// Copies the draft in through cacache, whose own digest must agree.
+fn write(root: &Path, draft: DraftFile, stored: &Stored) -> Result<(), StoreError> {
+    let path = path_of(root, &stored.digest);
+    let disk = |error| StoreError::io("write body", &path, error);
+    let mut writer = WriteOpts::new()
+        .algorithm(Algorithm::Sha256)
+        .size(usize::try_from(stored.size).unwrap_or(usize::MAX))
+        .open_hash_sync(root)
+        .map_err(|error| from_cacache(&path, error))?;
+    copy(draft, &mut writer).map_err(disk)?;
+    let integrity = writer
+        .commit()
+        .map_err(|error| from_cacache(&path, error))?;
+    let found = hex::decode(integrity.to_hex().1).unwrap_or_default();
+    match Digest::from_slice(&found) {
+        Some(found) if found == stored.digest => Ok(()),
+        found => {
+            // Published under an address nobody asked for; it must not stay as an orphan.
+            if let Some(found) = found {
+                fs::remove_file(path_of(root, &found)).map_err(disk)?;
+            }
+            Err(damaged(&path))
+        }
+    }
+}
+
+/// cacache feeds its hash before it knows how much of a write succeeded, so a short write must not
+/// be continued: it is an error here.
+fn copy(from: impl Read, to: &mut cacache::SyncWriter) -> io::Result<()> {
+    for_each_block(from, |block| match to.write(block)? {
+        written if written == block.len() => Ok(()),
+        _ => Err(io::ErrorKind::StorageFull.into()),
+    })
+}
+
+fn hash(from: impl Read) -> io::Result<Option<Digest>> {
+    let mut hash = Context::new(&SHA256);
+    for_each_block(from, |block| {
+        hash.update(block);
+        Ok(())
+    })?;
+    Ok(Digest::from_slice(hash.finish().as_ref()))
+}
+
+fn for_each_block(
+    from: impl Read,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut from = BufReader::with_capacity(BLOCK, from);
+    loop {
+        let block = from.fill_buf()?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        each(block)?;
+        let length = block.len();
+        from.consume(length);
+    }
+}
+
+/// Makes a file, or the names in a folder, survive a power cut.
+fn sync(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| StoreError::io("sync", path, error))
+}
+
+fn damaged(path: &Path) -> StoreError {
+    let context = format!("body {} does not match its digest", path.display());
+    StoreError::new(StoreErrorKind::Damaged, context)
+}
+
+fn from_cacache(path: &Path, error: cacache::Error) -> StoreError {
+    let kind = match &error {
+        cacache::Error::IoError(io, _) => kind_of(io),
+        _ => StoreErrorKind::Io,
+    };
+    StoreError {
+        kind,
+        context: format!("write body {}", path.display()),
+        source: Some(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_the_one_cacache_uses() {
+        let dir = tempfile::tempdir().unwrap();
+        for bytes in [&b""[..], b"hello world", &[7; 5000]] {
+            cacache::write_hash_sync(dir.path(), bytes).unwrap();
+            let digest = Digest::of(bytes);
+            let path = path_of(dir.path(), &digest);
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            let hex = digest.to_hex();
+            let expected = format!(
+                "content-v2/sha256/{}/{}/{}",
+                &hex[..2],
+                &hex[2..4],
+                &hex[4..]
+            );
+            assert_eq!(path, dir.path().join(expected));
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Drafts: hold-back, many readers, and every way a draft can end.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+
+use super::*;
+use crate::store::StoreErrorKind;
+
+const HOLD: usize = 64 * 1024;
+
+fn pattern(size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|i| u8::try_from((i * 7 + i / 251) % 256).unwrap())
+        .collect()
+}
+
+fn new_in(dir: &tempfile::TempDir) -> (DraftWriter, Arc<Draft>) {
+    DraftWriter::new(dir.path().into(), None)
+}
+
+async fn write_in_blocks(writer: &mut DraftWriter, bytes: &[u8], block: usize) {
+    for part in bytes.chunks(block) {
+        writer
+            .append(vec![Bytes::copy_from_slice(part)])
+            .await
+            .unwrap();
+    }
+}
+
+async fn read_to_end(mut reader: DraftReader) -> Result<Vec<u8>, StoreError> {
+    let mut all = Vec::new();
+    while let Some(chunk) = reader.next().await {
+        let chunk = chunk?;
+        assert!((1..=HOLD).contains(&chunk.len()), "{}", chunk.len());
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all)
+}
+
+/// Reads until the reader has to wait.
+async fn read_available(reader: &mut DraftReader, expected: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < expected {
+        all.extend_from_slice(&reader.next().await.unwrap().unwrap());
+    }
+    let mut more = std::pin::pin!(reader.next());
+    assert!(futures_util::poll!(more.as_mut()).is_pending());
+    all
+}
+
+#[tokio::test]
+async fn readers_that_come_early_and_late_get_the_same_bytes() {
+    for size in [0, 1, HOLD - 1, HOLD, HOLD + 1, 300_000] {
+        for block in [1000, HOLD, 1 << 20] {
+            let dir = tempfile::tempdir().unwrap();
+            let bytes = pattern(size);
+            let (mut writer, draft) = new_in(&dir);
+            let early = tokio::spawn(read_to_end(draft.reader()));
+            write_in_blocks(&mut writer, &bytes, block).await;
+            let finished = writer.finish().unwrap();
+            assert_eq!(finished.size, size as u64);
+            assert_eq!(finished.digest, Digest::of(&bytes));
+            finished.draft.release();
+            assert!(
+                early.await.unwrap().unwrap() == bytes,
+                "early {size} {block}"
+            );
+            let late = read_to_end(draft.reader()).await.unwrap();
+            assert!(late == bytes, "late {size} {block}");
+            assert_eq!(draft.released().await.unwrap(), size as u64);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_concurrent_readers_are_byte_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = pattern(3_000_001);
+    let (mut writer, draft) = new_in(&dir);
+    let mut readers = Vec::new();
+    for (index, part) in bytes.chunks(bytes.len() / 49).enumerate() {
+        readers.push(tokio::spawn(read_to_end(draft.reader())));
+        write_in_blocks(&mut writer, part, 10_000 + index).await;
+    }
+    let finished = writer.finish().unwrap();
+    finished.draft.release();
+    assert_eq!(readers.len(), 50);
+    for reader in readers {
+        assert!(reader.await.unwrap().unwrap() == bytes);
+    }
+}
+
+#[tokio::test]
+async fn exactly_the_last_64_kib_wait_for_the_release() {
+    for extra in [0, 1, 70_000, 500_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = pattern(HOLD + extra);
+        let (mut writer, draft) = new_in(&dir);
+        let mut reader = draft.reader();
+        write_in_blocks(&mut writer, &bytes, 50_000).await;
+        let mut got = read_available(&mut reader, extra).await;
+        assert_eq!(got.len(), extra, "before the end is known");
+        let finished = writer.finish().unwrap();
+        assert!(read_available(&mut reader, 0).await.is_empty());
+        finished.draft.release();
+        drop(finished);
+        got.extend(read_to_end(reader).await.unwrap());
+        assert!(got == bytes, "{extra}");
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_ends_badly_is_an_error_for_every_reader() {
+    type End = fn(DraftWriter, &Draft);
+    let ends: [(&str, End, &str); 3] = [
+        ("writer dropped", |writer, _| drop(writer), "abandoned"),
+        (
+            "verdict dropped",
+            |writer, _| drop(writer.finish().unwrap()),
+            "abandoned",
+        ),
+        (
+            "failed",
+            |writer, draft| {
+                let finished = writer.finish().unwrap();
+                draft.fail("wrong length");
+                finished.draft.release();
+            },
+            "wrong length",
+        ),
+    ];
+    for (name, end, reason) in ends {
+        for size in [10, 200_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut writer, draft) = new_in(&dir);
+            let waiting = tokio::spawn(read_to_end(draft.reader()));
+            write_in_blocks(&mut writer, &pattern(size), 80_000).await;
+            end(writer, &draft);
+            for reader in [waiting, tokio::spawn(read_to_end(draft.reader()))] {
+                let error = reader.await.unwrap().unwrap_err();
+                assert_eq!(error.kind, StoreErrorKind::Failed, "{name}");
+                assert_eq!(error.context, reason, "{name}");
+            }
+            assert!(draft.released().await.is_err(), "{name}");
+            assert!(draft.whole(u64::MAX).await.is_err(), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_released_draft_cannot_fail_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, draft) = new_in(&dir);
+    write_in_blocks(&mut writer, b"body", 4).await;
+    draft.release();
+    assert!(read_available(&mut draft.reader(), 0).await.is_empty());
+    let finished = writer.finish().unwrap();
+    draft.release();
+    draft.fail("too late");
+    drop(finished);
+    assert_eq!(read_to_end(draft.reader()).await.unwrap(), b"body");
+}
+
+#[tokio::test]
+async fn a_small_draft_needs_no_folder_and_a_large_one_says_when_it_has_none() {
+    let dir: Arc<Path> = Path::new("/nonexistent/drafts").into();
+    let (mut small, _draft) = DraftWriter::new(Arc::clone(&dir), Some(HOLD_BACK));
+    small.append(vec![pattern(HOLD).into()]).await.unwrap();
+    small.finish().unwrap();
+
+    let (mut large, draft) = DraftWriter::new(dir, None);
+    let error = large.append(vec![pattern(HOLD + 1).into()]).await;
+    assert!(error.unwrap_err().context.contains("/nonexistent/drafts"));
+    assert_eq!(draft.written(), 0);
+    let again = large.append(vec![Bytes::from_static(b"x")]).await;
+    assert_eq!(again.unwrap_err().kind, StoreErrorKind::Failed);
+    assert!(large.finish().is_err());
+}
+
+#[tokio::test]
+async fn an_append_dropped_half_way_poisons_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _draft) = new_in(&dir);
+    {
+        let mut append = std::pin::pin!(writer.append(vec![pattern(HOLD + 1).into()]));
+        assert!(futures_util::poll!(append.as_mut()).is_pending());
+    }
+    assert!(writer.append(vec![Bytes::from_static(b"x")]).await.is_err());
+    assert!(writer.finish().is_err());
+}
+
+#[tokio::test]
+async fn a_file_draft_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, draft) = new_in(&dir);
+    write_in_blocks(&mut writer, &pattern(200_000), 50_000).await;
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    drop((writer, draft));
+}
+
+#[tokio::test]
+async fn the_verifier_sees_every_byte_before_the_release() {
+    for size in [0, 1000, 150_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = pattern(size);
+        let (mut writer, draft) = new_in(&dir);
+        write_in_blocks(&mut writer, &bytes, 40_000).await;
+        assert!(draft.file().is_err(), "not before the end");
+        let finished = writer.finish().unwrap();
+        assert!(draft.whole(size as u64).await.unwrap() == bytes);
+        if size > 0 {
+            assert!(draft.whole(size as u64 - 1).await.is_err());
+        }
+
+        let mut file = finished.draft.file().unwrap();
+        let mut all = Vec::new();
+        file.read_to_end(&mut all).unwrap();
+        assert!(all == bytes);
+        let tail = i64::try_from(size.min(22)).unwrap();
+        file.seek(SeekFrom::End(-tail)).unwrap();
+        all.clear();
+        file.read_to_end(&mut all).unwrap();
+        assert!(all == bytes[size - size.min(22)..]);
+        assert!(
+            file.seek(SeekFrom::Current(-1 - i64::try_from(size).unwrap()))
+                .is_err()
+        );
+    }
+}

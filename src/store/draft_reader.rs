@@ -1,0 +1,157 @@
+//! The two ways to read a draft: forward while it grows, and at will once it is finished.
+//!
+//! [`DraftReader`] obeys the hold-back and is for clients; [`DraftFile`] does not and is for
+//! whoever verifies or stores the body on the blocking pool.
+
+use std::future::poll_fn;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::chunk::Chunks;
+use super::draft::{Content, Draft, HOLD_BACK, Phase, Progress};
+use super::error::StoreError;
+
+/// The largest chunk a draft's reader gives.
+const CHUNK: u64 = 64 * 1024;
+
+/// Reads a draft from its first byte, waiting for what is not written or not released yet.
+pub struct DraftReader {
+    draft: Arc<Draft>,
+    progress: watch::Receiver<Progress>,
+    chunks: Option<Chunks>,
+    position: u64,
+}
+
+impl DraftReader {
+    pub(super) fn new(draft: Arc<Draft>, progress: watch::Receiver<Progress>) -> Self {
+        Self {
+            draft,
+            progress,
+            chunks: None,
+            position: 0,
+        }
+    }
+
+    /// The next 1 to 65,536 bytes; `None` after the last byte of a released draft; an error when
+    /// the draft has failed, even if bytes before the failure were not read yet. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        loop {
+            let (open, released) = match &*self.progress.borrow_and_update() {
+                Progress {
+                    phase: Phase::Failed(reason),
+                    ..
+                } => return Some(Err(StoreError::failed(reason))),
+                Progress {
+                    phase: Phase::Released,
+                    length,
+                } => (*length, true),
+                Progress { length, .. } => (length.saturating_sub(HOLD_BACK), false),
+            };
+            if self.position < open {
+                return Some(self.read(open - self.position).await);
+            }
+            if released {
+                return None;
+            }
+            if self.progress.changed().await.is_err() {
+                return Some(Err(StoreError::failed("abandoned")));
+            }
+        }
+    }
+
+    async fn read(&mut self, open: u64) -> Result<Bytes, StoreError> {
+        let bytes = match self.draft.content() {
+            None => return Err(StoreError::failed("nothing written")),
+            Some(Content::Memory(bytes)) => bytes.slice(to_usize(self.position)..),
+            Some(Content::File(file)) => {
+                let want = to_usize(open.min(CHUNK));
+                let chunks = self
+                    .chunks
+                    .get_or_insert_with(|| Chunks::new(Arc::clone(file), self.position, 0));
+                poll_fn(|cx| chunks.poll_next(cx, want))
+                    .await
+                    .map_err(|error| StoreError::io("read", Path::new("draft"), error))?
+            }
+        };
+        self.position += bytes.len() as u64;
+        Ok(bytes)
+    }
+}
+
+/// A finished draft as a seekable file; reads block, so it belongs on the blocking pool.
+pub struct DraftFile {
+    content: Content,
+    size: u64,
+    position: u64,
+}
+
+impl DraftFile {
+    pub(super) fn new(content: Content, size: u64) -> Self {
+        Self {
+            content,
+            size,
+            position: 0,
+        }
+    }
+
+    /// The length of the draft in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn in_memory(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Memory(bytes) => Some(bytes.clone()),
+            Content::File(_) => None,
+        }
+    }
+
+    pub(super) fn read_whole(mut self) -> Result<Bytes, StoreError> {
+        let mut bytes = vec![0; to_usize(self.size)];
+        self.read_exact(&mut bytes)
+            .map_err(|error| StoreError::io("read", Path::new("draft"), error))?;
+        Ok(bytes.into())
+    }
+}
+
+impl Read for DraftFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = to_usize(self.size.saturating_sub(self.position));
+        let want = left.min(buffer.len());
+        let Some(target) = buffer.get_mut(..want).filter(|target| !target.is_empty()) else {
+            return Ok(0);
+        };
+        let read = match &self.content {
+            Content::Memory(bytes) => {
+                let start = to_usize(self.position);
+                target.copy_from_slice(&bytes[start..start + want]);
+                want
+            }
+            Content::File(file) => file.read_at(target, self.position)?,
+        };
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for DraftFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+/// A position inside a body; a body in memory or a chunk always fits.
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

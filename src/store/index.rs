@@ -1,0 +1,291 @@
+//! Entries: hot ones in memory, all of them in SQLite.
+//!
+//! Reads that miss memory use a connection of their own on the blocking pool; writes go through the
+//! one writer thread. The index is a memory of what was fetched, not the packages themselves: a
+//! damaged database is put aside and the daemon starts with an empty one.
+//!
+//! Invariant: a read never puts a row into memory that a later write has replaced or removed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{StoreError, StoreErrorKind, blocking};
+use super::table::{self, Totals};
+use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
+use crate::entry::{Entry, Key};
+
+/// Memory for hot entries, in bytes: some 100,000 entries.
+const HOT: u64 = 48 * 1024 * 1024;
+
+/// What an entry costs in memory beside its texts.
+const OVERHEAD: usize = 320;
+
+/// How many idle read connections are kept open.
+const IDLE_READERS: usize = 4;
+
+/// The index of one store.
+pub(super) struct Index {
+    readers: Arc<Readers>,
+    hot: Cache<Key, Arc<Entry>>,
+    /// Counts the calls of `forget`; held while memory is filled from a row.
+    forgotten: Arc<RwLock<u64>>,
+    orders: mpsc::Sender<Order>,
+    totals: SharedTotals,
+}
+
+impl Index {
+    /// Opens or creates the database at `path` and starts its writer; blocks.
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        let db = open_or_replace(&path)?;
+        let (orders, queue) = mpsc::channel(QUEUE);
+        let totals = SharedTotals::default();
+        let writer = Writer::new(db, Arc::clone(&totals));
+        std::thread::Builder::new()
+            .name("index".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|error| StoreError::io("start the writer of", &path, error))?;
+        let hot = Cache::builder()
+            .max_capacity(HOT)
+            .weigher(|key: &Key, entry: &Arc<Entry>| {
+                let size = OVERHEAD + key.as_str().len() + entry.url.len();
+                u32::try_from(size).unwrap_or(u32::MAX)
+            })
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Ok(Self {
+            readers: Arc::new(Readers::new(path)),
+            hot,
+            forgotten: Arc::default(),
+            orders,
+            totals,
+        })
+    }
+
+    pub(super) fn hot(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.hot.get(key)
+    }
+
+    pub(super) async fn entry(&self, key: &Key) -> Result<Option<Arc<Entry>>, StoreError> {
+        if let Some(entry) = self.hot.get(key) {
+            return Ok(Some(entry));
+        }
+        let before = *self
+            .forgotten
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let wanted = key.clone();
+        let Some(entry) = self.read(move |db| table::entry(db, &wanted)).await? else {
+            return Ok(self.hot.get(key));
+        };
+        let entry = Arc::new(entry);
+        let now = self
+            .forgotten
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *now != before {
+            return Ok(Some(entry));
+        }
+        let kept = self.hot.entry_by_ref(key).or_insert(entry);
+        Ok(Some(kept.into_value()))
+    }
+
+    pub(super) async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+        let entry = Arc::new(entry);
+        let place = self
+            .orders
+            .reserve()
+            .await
+            .map_err(|_| StoreError::closed())?;
+        self.hot.insert(key.clone(), Arc::clone(&entry));
+        let (answer, committed) = oneshot::channel();
+        let task = Task::Put(key.clone(), Arc::clone(&entry));
+        place.send(Order { task, answer });
+        committed.await.map_err(|_| StoreError::closed())??;
+        Ok(entry)
+    }
+
+    pub(super) async fn forget(&self, prefix: &str) -> Result<u64, StoreError> {
+        let removed = self.order(Task::Forget(prefix.to_owned())).await?;
+        let (hot, forgotten) = (self.hot.clone(), Arc::clone(&self.forgotten));
+        let prefix = prefix.to_owned();
+        blocking("forget", move || {
+            let mut count = forgotten.write().unwrap_or_else(PoisonError::into_inner);
+            *count += 1;
+            hot.iter()
+                .filter(|(key, _)| key.as_str().starts_with(&prefix))
+                .for_each(|(key, _)| hot.invalidate(key.as_ref()));
+            Ok(())
+        })
+        .await?;
+        Ok(removed)
+    }
+
+    pub(super) async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.read(move |db| table::keys(db, &prefix, limit)).await
+    }
+
+    pub(super) async fn remember(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let task = Task::Remember(name.to_owned(), value.to_vec());
+        self.order(task).await.map(drop)
+    }
+
+    pub(super) async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |db| table::recall(db, &name)).await
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn close(&self) {
+        // An index that is closed already needs nothing more.
+        let _ = self.order(Task::Close).await;
+        self.readers.clear();
+    }
+
+    async fn order(&self, task: Task) -> Result<u64, StoreError> {
+        let (answer, committed) = oneshot::channel();
+        let order = Order { task, answer };
+        self.orders
+            .send(order)
+            .await
+            .map_err(|_| StoreError::closed())?;
+        committed.await.map_err(|_| StoreError::closed())?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = Arc::clone(&self.readers);
+        blocking("read index", move || {
+            readers
+                .with(query)
+                .map_err(|error| StoreError::index(readers.path.display().to_string(), error))
+        })
+        .await
+    }
+}
+
+/// Read connections, opened when none is idle.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn new(path: PathBuf) -> Self {
+        let idle = Mutex::default();
+        Self { path, idle }
+    }
+
+    fn with<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let db = match idle {
+            Some(db) => db,
+            None => Connection::open_with_flags(
+                &self.path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?,
+        };
+        let answer = query(&db)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_READERS {
+            idle.push(db);
+        }
+        Ok(answer)
+    }
+
+    fn clear(&self) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+fn open_or_replace(path: &Path) -> Result<Connection, StoreError> {
+    let context = || format!("open index {}", path.display());
+    match open(path) {
+        Ok(db) => Ok(db),
+        Err(error) if is_worth_another_try(&error) => {
+            let kind = match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
+                _ => StoreErrorKind::Index,
+            };
+            Err(StoreError::index(context(), error).with_kind(kind))
+        }
+        Err(error) => {
+            let aside = move_aside(path)
+                .map_err(|error| StoreError::io("move aside damaged index", path, error))?;
+            tracing::warn!(
+                %error,
+                index = %path.display(),
+                moved_to = %aside.display(),
+                "the index is damaged; starting with an empty one"
+            );
+            open(path).map_err(|error| StoreError::index(context(), error))
+        }
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    table::prepare(&db)?;
+    Ok(db)
+}
+
+/// Errors of the moment, after which the file may well be good.
+fn is_worth_another_try(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SystemIoFailure
+        )
+    )
+}
+
+/// Renames the database and its two companions to the first free `.damaged-<n>`.
+fn move_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let with = |suffix: String| {
+        let mut name = OsString::from(path);
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let mut number = 1;
+    while with(format!(".damaged-{number}")).exists() {
+        number += 1;
+    }
+    for companion in ["-wal", "-shm"] {
+        let from = with(companion.to_owned());
+        if from.exists() {
+            fs::rename(from, with(format!(".damaged-{number}{companion}")))?;
+        }
+    }
+    let aside = with(format!(".damaged-{number}"));
+    if path.exists() {
+        fs::rename(path, &aside)?;
+    }
+    Ok(aside)
+}

@@ -1,0 +1,156 @@
+//! What has been fetched, kept on disk: entries by key, bodies by digest, drafts on their way in.
+//!
+//! The store knows nothing of NuGet, HTTP or freshness. It gives no promise about the order of
+//! concurrent calls for one key: the engine has at most one fill per key.
+//!
+//! Invariants: a body is under its digest only whole, and an entry written after `seal` names a
+//! body that survives a power cut; one daemon per directory; opening takes the same time whatever
+//! the size. A body that is missing or damaged is an error of that kind, which means "a miss":
+//! fetching and sealing it again heals it.
+
+mod blob;
+mod bodies;
+mod chunk;
+mod content;
+mod draft;
+mod draft_reader;
+mod error;
+mod folder;
+mod index;
+mod table;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::bodies::Bodies;
+use self::error::blocking;
+use self::folder::Folder;
+use self::index::Index;
+use crate::entry::{Entry, Key, Stored};
+
+pub use self::blob::{Blob, BlobReader, OpenBlob};
+pub use self::draft::{Draft, DraftWriter, Finished, HOLD_BACK};
+pub use self::draft_reader::{DraftFile, DraftReader};
+pub use self::error::{StoreError, StoreErrorKind};
+pub use self::table::Totals;
+
+/// Where a store is and how much memory it may use.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Its directory; created when missing.
+    pub dir: PathBuf,
+    /// Bytes of memory for hot small bodies.
+    pub memory: u64,
+    /// How many large bodies are kept open.
+    pub open_files: u64,
+}
+
+/// A handle on an open store; clones are the same store.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    bodies: Bodies,
+    index: Index,
+    drafts: Arc<Path>,
+    /// Last, so that the directory is unlocked after everything else is gone.
+    _folder: Folder,
+}
+
+impl Store {
+    /// Opens the store, creating what is missing. [`StoreErrorKind::Locked`] when another process
+    /// has it open; a damaged index is put aside with a warning, never an error.
+    pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        blocking("open store", move || {
+            let folder = Folder::open(&options.dir)?;
+            Ok(Self(Arc::new(Shared {
+                bodies: Bodies::new(folder.bodies(), &options),
+                index: Index::open(folder.index())?,
+                drafts: folder.drafts().into(),
+                _folder: folder,
+            })))
+        })
+        .await
+    }
+
+    /// The entry of `key` if it is in memory; never waits.
+    pub fn hot(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.0.index.hot(key)
+    }
+
+    /// The entry of `key`, from memory or from the index.
+    pub async fn entry(&self, key: &Key) -> Result<Option<Arc<Entry>>, StoreError> {
+        self.0.index.entry(key).await
+    }
+
+    /// Writes the entry of `key`: in memory as soon as the writer's queue has room, returned when
+    /// committed. When the commit fails the entry stays in memory.
+    pub async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+        self.0.index.put(key, entry).await
+    }
+
+    /// Removes the entries of all keys that begin with `prefix` and says how many were stored.
+    pub async fn forget(&self, prefix: &str) -> Result<u64, StoreError> {
+        self.0.index.forget(prefix).await
+    }
+
+    /// Keys that begin with `prefix`, in bytewise order, at most `limit`.
+    pub async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
+        self.0.index.keys(prefix, limit).await
+    }
+
+    /// A new body: the writer for the one who receives it, the draft for everyone who reads.
+    /// `expected` is the announced length in bytes, if any; it is not checked.
+    pub fn draft(&self, expected: Option<u64>) -> (DraftWriter, Arc<Draft>) {
+        DraftWriter::new(Arc::clone(&self.0.drafts), expected)
+    }
+
+    /// Stores a finished draft under its digest and syncs it to disk; one that is stored intact
+    /// already is not written again. Does not release the draft.
+    pub async fn seal(&self, finished: &Finished) -> Result<Stored, StoreError> {
+        self.0.bodies.seal(finished).await
+    }
+
+    /// A body: up to 16 KiB in memory and checked against its digest, larger an open file of the
+    /// right length.
+    pub async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
+        self.0.bodies.body(stored).await
+    }
+
+    /// A body if it is in memory or open already; never waits.
+    pub fn hot_body(&self, stored: &Stored) -> Option<Blob> {
+        self.0.bodies.hot(stored)
+    }
+
+    /// A whole body in memory, checked against its digest; the caller bounds `stored.size`.
+    pub async fn document(&self, stored: &Stored) -> Result<Bytes, StoreError> {
+        self.0.bodies.document(stored).await
+    }
+
+    /// Keeps a small value under a name, over what was there.
+    pub async fn remember(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.0.index.remember(name, value).await
+    }
+
+    /// The value kept under a name.
+    pub async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.index.recall(name).await
+    }
+
+    /// How much the store holds; zero for the moment after opening until it has been counted.
+    pub fn totals(&self) -> Totals {
+        self.0.index.totals()
+    }
+
+    /// Commits what is queued and closes the index. Later writes fail with
+    /// [`StoreErrorKind::Closed`]; the directory is unlocked when the last handle is dropped.
+    pub async fn close(&self) {
+        self.0.index.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

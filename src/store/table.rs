@@ -1,0 +1,361 @@
+//! The index's SQL: schema, one row per entry, small notes, and the totals.
+//!
+//! Everything here blocks and runs on one connection. It knows no threads, no memory cache and no
+//! time; the writer decides what belongs to one transaction.
+
+use http::HeaderValue;
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+
+use crate::clock::Time;
+use crate::entry::{Digest, Entry, Key, Stored, Validators};
+
+type Result<T> = rusqlite::Result<T>;
+
+/// Opening twice is harmless; a database with other columns fails the last statement.
+const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA journal_size_limit = 8388608;
+    CREATE TABLE IF NOT EXISTS entries (
+        key TEXT PRIMARY KEY NOT NULL,
+        digest BLOB,
+        size INTEGER NOT NULL,
+        url TEXT NOT NULL,
+        etag BLOB,
+        last_modified BLOB,
+        content_type TEXT,
+        fetched_at INTEGER NOT NULL,
+        checked_at INTEGER NOT NULL,
+        missing_since INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS entries_by_digest ON entries (digest, size)
+        WHERE digest IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS entries_absent ON entries (checked_at) WHERE digest IS NULL;
+    CREATE TABLE IF NOT EXISTS notes (
+        name TEXT PRIMARY KEY NOT NULL,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID;
+    ";
+
+const COLUMNS: &str = "key, digest, size, url, etag, last_modified, content_type, fetched_at, \
+                       checked_at, missing_since";
+
+/// Keys are UTF-8 and compared bytewise, so all keys that begin with a prefix lie between it and
+/// the prefix followed by the last character there is.
+const BY_PREFIX: &str = "key >= ?1 AND key < ?1 || char(1114111)";
+
+/// How much the store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Entries, remembered 404s included.
+    pub entries: u64,
+    /// Bytes of all bodies that an entry names, each body once.
+    pub bodies_bytes: u64,
+    /// Remembered 404s.
+    pub absent: u64,
+}
+
+/// Creates what is missing, or fails when the file is not such a database.
+pub(super) fn prepare(db: &Connection) -> Result<()> {
+    db.execute_batch(SCHEMA)?;
+    db.prepare(&format!("SELECT {COLUMNS} FROM entries LIMIT 1"))?
+        .query_row([], |_| Ok(()))
+        .optional()?;
+    Ok(())
+}
+
+/// The entry of `key`.
+pub(super) fn entry(db: &Connection, key: &Key) -> Result<Option<Entry>> {
+    statement(db, &format!("SELECT {COLUMNS} FROM entries WHERE key = ?1"))?
+        .query_row([key.as_str()], read)
+        .optional()
+}
+
+/// Keys that begin with `prefix`, in bytewise order, at most `limit`.
+pub(super) fn keys(db: &Connection, prefix: &str, limit: usize) -> Result<Vec<Key>> {
+    let sql = format!("SELECT key FROM entries WHERE {BY_PREFIX} ORDER BY key LIMIT ?2");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    statement(db, &sql)?
+        .query_map(params![prefix, limit], |row| {
+            Ok(Key::new(row.get::<_, String>(0)?))
+        })?
+        .collect()
+}
+
+/// Writes an entry over what `key` had and keeps `totals` right.
+pub(super) fn put(db: &Connection, key: &Key, entry: &Entry, totals: &mut Totals) -> Result<()> {
+    let before = statement(db, "SELECT digest, size FROM entries WHERE key = ?1")?
+        .query_row([key.as_str()], read_body)
+        .optional()?;
+    let shared_before = named_by(db, entry.body.as_ref())?;
+    write(db, key, entry)?;
+    match before {
+        None => totals.entries += 1,
+        Some(None) => totals.absent = totals.absent.saturating_sub(1),
+        Some(Some(old)) if !named_by(db, Some(&old))? => {
+            totals.bodies_bytes = totals.bodies_bytes.saturating_sub(old.size);
+        }
+        Some(Some(_)) => {}
+    }
+    match entry.body {
+        None => totals.absent += 1,
+        Some(body) if !shared_before => totals.bodies_bytes += body.size,
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// Removes the entries whose keys begin with `prefix` and says how many there were.
+pub(super) fn forget(db: &Connection, prefix: &str, totals: &mut Totals) -> Result<u64> {
+    let sql = format!("DELETE FROM entries WHERE {BY_PREFIX}");
+    let removed = statement(db, &sql)?.execute([prefix])?;
+    *totals = count(db)?;
+    Ok(removed as u64)
+}
+
+/// Removes the remembered 404s confirmed longest ago until at most `most` are left.
+pub(super) fn bound_absent(db: &Connection, most: u64, totals: &mut Totals) -> Result<()> {
+    let excess = totals.absent.saturating_sub(most);
+    if excess == 0 {
+        return Ok(());
+    }
+    let sql = "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE digest IS NULL \
+               ORDER BY checked_at LIMIT ?1)";
+    let removed = statement(db, sql)?.execute([to_sql(excess)])? as u64;
+    totals.absent = totals.absent.saturating_sub(removed);
+    totals.entries = totals.entries.saturating_sub(removed);
+    Ok(())
+}
+
+/// The totals, counted anew: reads two whole indexes.
+pub(super) fn count(db: &Connection) -> Result<Totals> {
+    let number = |sql: &str| db.query_row(sql, [], |row| Ok(from_sql(row.get(0)?)));
+    Ok(Totals {
+        entries: number("SELECT count(*) FROM entries")?,
+        bodies_bytes: number(
+            "SELECT ifnull(sum(size), 0) FROM \
+             (SELECT size FROM entries WHERE digest IS NOT NULL GROUP BY digest)",
+        )?,
+        absent: number("SELECT count(*) FROM entries WHERE digest IS NULL")?,
+    })
+}
+
+/// Writes a note over what `name` had.
+pub(super) fn remember(db: &Connection, name: &str, value: &[u8]) -> Result<()> {
+    statement(
+        db,
+        "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
+    )?
+    .execute(params![name, value])
+    .map(drop)
+}
+
+/// The note of that name.
+pub(super) fn recall(db: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
+    statement(db, "SELECT value FROM notes WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+fn statement<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>> {
+    db.prepare_cached(sql)
+}
+
+/// Whether any entry names this body.
+fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
+    let Some(body) = body else { return Ok(false) };
+    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?
+        .exists([body.digest.as_bytes()])
+}
+
+fn write(db: &Connection, key: &Key, entry: &Entry) -> Result<()> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+    );
+    let header = |value: &Option<HeaderValue>| value.as_ref().map(|v| v.as_bytes().to_vec());
+    statement(db, &sql)?
+        .execute(params![
+            key.as_str(),
+            entry.body.as_ref().map(|body| body.digest.as_bytes()),
+            to_sql(entry.body.map_or(0, |body| body.size)),
+            entry.url,
+            header(&entry.validators.etag),
+            header(&entry.validators.last_modified),
+            entry.content_type,
+            to_sql(entry.fetched_at.as_millis()),
+            to_sql(entry.checked_at.as_millis()),
+            entry.missing_since.map(|time| to_sql(time.as_millis())),
+        ])
+        .map(drop)
+}
+
+fn read(row: &Row<'_>) -> Result<Entry> {
+    let header = |column| {
+        row.get::<_, Option<Vec<u8>>>(column)
+            .map(|bytes| bytes.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()))
+    };
+    let time = |millis| Time::from_millis(from_sql(millis));
+    Ok(Entry {
+        body: body(row.get(1)?, row.get(2)?),
+        url: row.get(3)?,
+        validators: Validators {
+            etag: header(4)?,
+            last_modified: header(5)?,
+        },
+        content_type: row.get(6)?,
+        fetched_at: time(row.get(7)?),
+        checked_at: time(row.get(8)?),
+        missing_since: row.get::<_, Option<i64>>(9)?.map(time),
+    })
+}
+
+fn read_body(row: &Row<'_>) -> Result<Option<Stored>> {
+    Ok(body(row.get(0)?, row.get(1)?))
+}
+
+fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
+    Some(Stored {
+        digest: Digest::from_slice(&digest?)?,
+        size: from_sql(size),
+    })
+}
+
+/// SQLite's integers are signed; sizes and times stay far below the limit.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        prepare(&db).unwrap();
+        prepare(&db).unwrap();
+        db
+    }
+
+    fn stored(content: &[u8]) -> Entry {
+        Entry {
+            body: Some(Stored {
+                digest: Digest::of(content),
+                size: content.len() as u64,
+            }),
+            url: "https://example.org/x".to_owned(),
+            validators: Validators {
+                etag: Some(HeaderValue::from_bytes(b"unquoted\xe9").unwrap()),
+                last_modified: Some(HeaderValue::from_static("yesterday")),
+            },
+            content_type: Some("text/plain".to_owned()),
+            fetched_at: Time::from_millis(1_700_000_000_001),
+            checked_at: Time::from_millis(1_700_000_000_002),
+            missing_since: Some(Time::from_millis(3)),
+        }
+    }
+
+    fn absent(checked_at: u64) -> Entry {
+        Entry::absent(
+            "https://example.org/y".to_owned(),
+            Time::from_millis(checked_at),
+        )
+    }
+
+    #[test]
+    fn an_entry_comes_back_unchanged() {
+        let db = open();
+        let mut bare = stored(b"bare");
+        bare.validators = Validators::default();
+        (bare.content_type, bare.missing_since) = (None, None);
+        for entry in [stored(b"x"), absent(5), bare] {
+            let key = Key::new("feed/x");
+            put(&db, &key, &entry, &mut Totals::default()).unwrap();
+            assert_eq!(super::entry(&db, &key).unwrap(), Some(entry));
+        }
+        assert_eq!(super::entry(&db, &Key::new("feed/y")).unwrap(), None);
+    }
+
+    #[test]
+    fn totals_kept_by_the_way_equal_totals_counted() {
+        let db = open();
+        let mut totals = Totals::default();
+        let steps = [
+            ("a", stored(b"one")),
+            ("b", stored(b"one")),
+            ("c", absent(1)),
+            ("a", stored(b"three")),
+            ("a", stored(b"three")),
+            ("b", absent(2)),
+            ("c", stored(b"three")),
+            ("a", absent(3)),
+            ("b", absent(4)),
+            ("d", stored(b"four")),
+        ];
+        for (key, entry) in steps {
+            put(&db, &Key::new(key), &entry, &mut totals).unwrap();
+            assert_eq!(totals, count(&db).unwrap(), "{key}");
+        }
+        let expected = Totals {
+            entries: 4,
+            bodies_bytes: 9,
+            absent: 2,
+        };
+        assert_eq!(totals, expected);
+    }
+
+    #[test]
+    fn forgetting_takes_the_prefix_and_nothing_else() {
+        let db = open();
+        let mut totals = Totals::default();
+        let all = [
+            "f/a",
+            "f/a/1",
+            "f/a/\u{e9}",
+            "f/a/\u{10fffe}",
+            "f/a0",
+            "f/b",
+            "f/%",
+            "g/a/1",
+        ];
+        for key in all {
+            put(&db, &Key::new(key), &stored(b"x"), &mut totals).unwrap();
+        }
+        assert_eq!(keys(&db, "f/a/", 2).unwrap().len(), 2);
+        assert_eq!(forget(&db, "f/a/", &mut totals).unwrap(), 3);
+        let left = |prefix| {
+            let keys = keys(&db, prefix, 100).unwrap();
+            keys.iter()
+                .map(|key| key.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(left(""), ["f/%", "f/a", "f/a0", "f/b", "g/a/1"]);
+        assert_eq!(left("f/%"), ["f/%"]);
+        assert_eq!(totals.entries, 5);
+        assert_eq!(forget(&db, "", &mut totals).unwrap(), 5);
+        assert_eq!(totals, Totals::default());
+    }
+
+    #[test]
+    fn the_oldest_absent_entries_go_first() {
+        let db = open();
+        let mut totals = Totals::default();
+        put(&db, &Key::new("stored"), &stored(b"x"), &mut totals).unwrap();
+        for age in [5, 3, 9, 1, 7] {
+            put(
+                &db,
+                &Key::new(format!("absent/{age}")),
+                &absent(age),
+                &mut totals,
+            )
+            .unwrap();
+        }
+        bound_absent(&db, 2, &mut totals).unwrap();
+        assert_eq!(totals, count(&db).unwrap());
+        let left = keys(&db, "", 10).unwrap();
+        assert_eq!(left, ["absent/7", "absent/9", "stored"].map(Key::new));
+    }
+}

@@ -1,0 +1,202 @@
+//! The one thread that writes the index.
+//!
+//! Whatever is queued when it gets to work becomes one transaction, so a burst of entries costs one
+//! commit. Every order is answered after its commit; when the transaction fails, every order in it
+//! gets the error and the totals stay what they were.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{StoreError, StoreErrorKind};
+use super::table::{self, Totals};
+use crate::entry::{Entry, Key};
+
+/// How many orders may wait; whoever brings more waits with them.
+pub(super) const QUEUE: usize = 1024;
+
+/// The most orders in one transaction.
+const BATCH: usize = 512;
+
+/// How many remembered 404s are kept.
+const ABSENT: u64 = 10_000;
+
+/// Something to write, and where the answer goes.
+pub(super) struct Order {
+    pub(super) task: Task,
+    pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+/// What to write.
+pub(super) enum Task {
+    Put(Key, Arc<Entry>),
+    Forget(String),
+    Remember(String, Vec<u8>),
+    /// Answered after everything before it is committed and the database is closed.
+    Close,
+}
+
+/// Totals as others see them.
+pub(super) type SharedTotals = Arc<Mutex<Totals>>;
+
+/// The state of the thread.
+pub(super) struct Writer {
+    db: Connection,
+    totals: SharedTotals,
+}
+
+impl Writer {
+    pub(super) fn new(db: Connection, totals: SharedTotals) -> Self {
+        Self { db, totals }
+    }
+
+    /// Works until told to close or until nobody can bring orders any more.
+    pub(super) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        match table::count(&self.db) {
+            Ok(totals) => self.publish(totals),
+            Err(error) => tracing::warn!(%error, "the store's totals could not be counted"),
+        }
+        let mut batch = Vec::new();
+        while let Some(first) = orders.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH
+                && let Ok(next) = orders.try_recv()
+            {
+                batch.push(next);
+            }
+            let close = batch
+                .iter()
+                .position(|order| matches!(order.task, Task::Close))
+                .map(|at| batch.drain(at..).collect::<Vec<_>>());
+            self.work(&mut batch);
+            if let Some(mut rest) = close {
+                drop(self);
+                let close = rest.swap_remove(0);
+                rest.into_iter()
+                    .for_each(|order| order.reply(Err(StoreError::closed())));
+                close.reply(Ok(0));
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, batch: &mut Vec<Order>) {
+        let before = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        match commit(&mut self.db, batch, before) {
+            Ok((answers, totals)) => {
+                self.publish(totals);
+                for (order, answer) in batch.drain(..).zip(answers) {
+                    order.reply(Ok(answer));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, orders = batch.len(), "the index could not be written");
+                let error = Arc::new(error);
+                for order in batch.drain(..) {
+                    order.reply(Err(failed(&error)));
+                }
+            }
+        }
+    }
+
+    fn publish(&self, totals: Totals) {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) = totals;
+    }
+}
+
+impl Order {
+    fn reply(self, answer: Result<u64, StoreError>) {
+        // Whoever asked may have gone; the order was carried out all the same.
+        let _ = self.answer.send(answer);
+    }
+}
+
+fn commit(
+    db: &mut Connection,
+    batch: &[Order],
+    mut totals: Totals,
+) -> rusqlite::Result<(Vec<u64>, Totals)> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let answers = batch
+        .iter()
+        .map(|order| carry_out(&transaction, &order.task, &mut totals))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    table::bound_absent(&transaction, ABSENT, &mut totals)?;
+    transaction.commit()?;
+    Ok((answers, totals))
+}
+
+fn carry_out(db: &Connection, task: &Task, totals: &mut Totals) -> rusqlite::Result<u64> {
+    match task {
+        Task::Put(key, entry) => table::put(db, key, entry, totals).map(|()| 0),
+        Task::Forget(prefix) => table::forget(db, prefix, totals),
+        Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
+        Task::Close => Ok(0),
+    }
+}
+
+fn failed(error: &Arc<rusqlite::Error>) -> StoreError {
+    let kind = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => StoreErrorKind::Full,
+        _ => StoreErrorKind::Index,
+    };
+    StoreError::index("write index", Arc::clone(error)).with_kind(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+
+    #[test]
+    fn absent_entries_stay_bounded() {
+        let mut db = Connection::open_in_memory().unwrap();
+        table::prepare(&db).unwrap();
+        let orders = |range: std::ops::Range<u64>| -> Vec<Order> {
+            range
+                .map(|i| Order {
+                    task: Task::Put(
+                        Key::new(format!("f/{i}")),
+                        Arc::new(Entry::absent(String::new(), Time::from_millis(i))),
+                    ),
+                    answer: oneshot::channel().0,
+                })
+                .collect()
+        };
+        let (answers, totals) = commit(&mut db, &orders(0..ABSENT), Totals::default()).unwrap();
+        assert_eq!((answers.len() as u64, totals.absent), (ABSENT, ABSENT));
+        let (_, totals) = commit(&mut db, &orders(ABSENT..ABSENT + 3), totals).unwrap();
+        assert_eq!((totals.absent, totals.entries), (ABSENT, ABSENT));
+        assert_eq!(totals, table::count(&db).unwrap());
+        assert_eq!(table::entry(&db, &Key::new("f/2")).unwrap(), None);
+        assert!(table::entry(&db, &Key::new("f/3")).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_transaction_that_fails_answers_everyone_and_changes_nothing() {
+        let db = Connection::open_in_memory().unwrap();
+        table::prepare(&db).unwrap();
+        db.execute_batch("DROP TABLE notes").unwrap();
+        let totals = SharedTotals::default();
+        let mut writer = Writer::new(db, Arc::clone(&totals));
+        let entry = Arc::new(Entry::absent(String::new(), Time::default()));
+        let tasks = [
+            Task::Put(Key::new("f/x"), entry),
+            Task::Remember("n".to_owned(), Vec::new()),
+        ];
+        let (mut batch, mut answers) = (Vec::new(), Vec::new());
+        for task in tasks {
+            let (answer, receiver) = oneshot::channel();
+            batch.push(Order { task, answer });
+            answers.push(receiver);
+        }
+        writer.work(&mut batch);
+        for mut answer in answers {
+            let error = answer.try_recv().unwrap().unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Index);
+        }
+        assert_eq!(*totals.lock().unwrap(), Totals::default());
+        assert_eq!(table::entry(&writer.db, &Key::new("f/x")).unwrap(), None);
+    }
+}

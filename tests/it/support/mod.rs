@@ -1,0 +1,8 @@
+//! What the behaviours are tested with: a scripted upstream and a plain client.
+
+pub mod client;
+pub mod script;
+pub mod upstream;
+
+pub use client::{get, head};
+pub use upstream::ScriptedUpstream;

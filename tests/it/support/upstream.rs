@@ -1,0 +1,398 @@
+//! An upstream that serves an example feed and misbehaves where told to.
+//!
+//! It writes HTTP/1.1 by hand, so that it can cut, stall and misframe; a request is logged when its
+//! head and body have been read, before it is answered.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use nugate::demo::ExampleFeed;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::script::{Break, Framing, On, Script, Scripts, take};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request as the upstream saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: Method,
+    pub path_and_query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Seen {
+    /// The path alone.
+    pub fn path(&self) -> &str {
+        self.path_and_query.split('?').next().unwrap_or_default()
+    }
+
+    /// A header's value, empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+struct Shared {
+    base: String,
+    feed: Mutex<ExampleFeed>,
+    scripts: Arc<Scripts>,
+    log: watch::Sender<Vec<Seen>>,
+    releases: watch::Sender<usize>,
+    connections: AtomicUsize,
+}
+
+/// The upstream; it ends with the runtime of the test.
+pub struct ScriptedUpstream {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    state: State,
+}
+
+enum State {
+    Up(watch::Sender<bool>, JoinHandle<()>),
+    /// Holds the port without listening: connections are refused.
+    Down(TcpSocket),
+    Between,
+}
+
+impl ScriptedUpstream {
+    /// An upstream with the demonstration's packages.
+    pub async fn demo() -> Self {
+        Self::new(ExampleFeed::demo()).await
+    }
+
+    /// An upstream with these packages, on a free port.
+    pub async fn new(feed: ExampleFeed) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            base: format!("http://{addr}"),
+            feed: Mutex::new(feed),
+            scripts: Arc::default(),
+            log: watch::Sender::new(Vec::new()),
+            releases: watch::Sender::new(0),
+            connections: AtomicUsize::new(0),
+        });
+        let state = State::accepting(listener, Arc::clone(&shared));
+        Self {
+            addr,
+            shared,
+            state,
+        }
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn base_url(&self) -> &str {
+        &self.shared.base
+    }
+
+    /// URL of the service index.
+    pub fn index_url(&self) -> String {
+        format!("{}/v3/index.json", self.shared.base)
+    }
+
+    /// Its address.
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Begins a script for a path, or for a path with its query.
+    pub fn on(&self, path: &str) -> On {
+        On::new(Arc::clone(&self.shared.scripts), path)
+    }
+
+    /// Forgets all scripts that are left.
+    pub fn behave(&self) {
+        self.shared.scripts.lock().unwrap().clear();
+    }
+
+    /// Changes the feed.
+    pub fn change<T>(&self, change: impl FnOnce(&mut ExampleFeed) -> T) -> T {
+        change(&mut self.shared.feed.lock().unwrap())
+    }
+
+    /// Lets every response go on that hangs or stalls, or belongs to a request seen before.
+    pub fn release(&self) {
+        self.shared.releases.send_modify(|count| *count += 1);
+    }
+
+    /// Refuses connections and closes those there are.
+    pub async fn down(&mut self) {
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Up(stop, task) => {
+                stop.send_replace(true);
+                task.await.unwrap();
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.set_reuseaddr(true).unwrap();
+                socket.bind(self.addr).unwrap();
+                self.state = State::Down(socket);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Accepts connections again, on the same port.
+    pub fn up(&mut self) {
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Down(socket) => {
+                let listener = socket.listen(128).unwrap();
+                self.state = State::accepting(listener, Arc::clone(&self.shared));
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// All requests so far, oldest first.
+    pub fn log(&self) -> Vec<Seen> {
+        self.shared.log.borrow().clone()
+    }
+
+    /// Number of requests for a path, whatever their query.
+    pub fn count(&self, path: &str) -> usize {
+        let log = self.shared.log.borrow();
+        log.iter().filter(|seen| seen.path() == path).count()
+    }
+
+    /// Number of requests.
+    pub fn requests(&self) -> usize {
+        self.shared.log.borrow().len()
+    }
+
+    /// Number of connections accepted.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_log(&self) {
+        self.shared.log.send_modify(Vec::clear);
+    }
+
+    /// Waits until the log fulfils a condition.
+    pub async fn wait_for(&self, condition: impl Fn(&[Seen]) -> bool) {
+        let mut log = self.shared.log.subscribe();
+        let fulfilled = log.wait_for(|seen| condition(seen));
+        let in_time = tokio::time::timeout(PATIENCE, fulfilled).await.is_ok();
+        assert!(in_time, "the upstream saw only {:#?}", self.log());
+    }
+}
+
+impl State {
+    fn accepting(listener: TcpListener, shared: Arc<Shared>) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let accepted = tokio::select! {
+                    _ = stopped.wait_for(|&stop| stop) => break,
+                    accepted = listener.accept() => accepted,
+                };
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let (stream, _) = accepted.unwrap();
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    // The other side may go away at any time.
+                    let _ = connection(stream, &shared).await;
+                });
+            }
+            connections.shutdown().await;
+        });
+        Self::Up(stop, task)
+    }
+}
+
+async fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    while let Some(seen) = read_request(&mut stream).await? {
+        let script = take(&shared.scripts, &seen.path_and_query).unwrap_or_default();
+        let mut releases = shared.releases.subscribe();
+        releases.borrow_and_update();
+        let response = answer(shared, &script, &seen);
+        shared.log.send_modify(|log| log.push(seen.clone()));
+        tokio::time::sleep(script.delay).await;
+        if script.hang {
+            let _ = releases.changed().await;
+        }
+        let writer = Writer {
+            script: &script,
+            stream: stream.get_mut(),
+        };
+        let bodiless = seen.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED;
+        let usable = writer.write(response, bodiless, &mut releases).await?;
+        if !usable || seen.header("connection") == "close" {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What the script or the feed says, before framing.
+fn answer(shared: &Shared, script: &Script, seen: &Seen) -> Response<Bytes> {
+    let mut response = if let Some((status, body)) = &script.reply {
+        let mut response = Response::new(body.clone());
+        *response.status_mut() = StatusCode::from_u16(*status).unwrap();
+        response
+    } else {
+        let uri = seen.path_and_query.parse().unwrap();
+        let feed = shared.feed.lock().unwrap();
+        feed.respond(&shared.base, &seen.method, &uri, &seen.headers)
+    };
+    for (name, value) in &script.headers {
+        let name: HeaderName = name.parse().unwrap();
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+struct Writer<'a> {
+    script: &'a Script,
+    stream: &'a mut TcpStream,
+}
+
+impl Writer<'_> {
+    /// Whether the connection can be used again.
+    async fn write(
+        mut self,
+        response: Response<Bytes>,
+        bodiless: bool,
+        releases: &mut watch::Receiver<usize>,
+    ) -> io::Result<bool> {
+        let framing = self.script.framing;
+        self.stream.write_all(&head(&response, framing)).await?;
+        if bodiless {
+            return Ok(framing != Framing::Close);
+        }
+        let body = response.into_body();
+        let (size, pause) = self.script.pieces.unwrap_or((64 * 1024, Duration::ZERO));
+        let mut sent = 0;
+        let mut broken = self.script.broken;
+        while sent < body.len() || broken.is_some() {
+            if let Some((_, how)) = broken.filter(|&(after, _)| sent >= after.min(body.len())) {
+                self.stream.flush().await?;
+                match how {
+                    Break::Close => return Ok(false),
+                    Break::Reset => {
+                        socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO))?;
+                        return Ok(false);
+                    }
+                    Break::Stall => drop(releases.changed().await),
+                }
+                broken = None;
+                continue;
+            }
+            let limit = broken.map_or(body.len(), |(after, _)| after.min(body.len()));
+            let end = limit.min(sent + size.max(1));
+            self.piece(&body[sent..end]).await?;
+            sent = end;
+            tokio::time::sleep(pause).await;
+        }
+        if framing == Framing::Chunked {
+            self.stream.write_all(b"0\r\n\r\n").await?;
+        }
+        Ok(framing != Framing::Close)
+    }
+
+    async fn piece(&mut self, piece: &[u8]) -> io::Result<()> {
+        if self.script.framing == Framing::Chunked {
+            let size = format!("{:x}\r\n", piece.len());
+            self.stream.write_all(size.as_bytes()).await?;
+        }
+        self.stream.write_all(piece).await?;
+        if self.script.framing == Framing::Chunked {
+            self.stream.write_all(b"\r\n").await?;
+        }
+        self.stream.flush().await
+    }
+}
+
+fn head(response: &Response<Bytes>, framing: Framing) -> Vec<u8> {
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or("Unknown");
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
+    let headers = response.headers();
+    match framing {
+        Framing::Length if !headers.contains_key("content-length") && status != 304 => {
+            let _ = write!(text, "content-length: {}\r\n", response.body().len());
+        }
+        Framing::Length => {}
+        Framing::Chunked => text.push_str("transfer-encoding: chunked\r\n"),
+        Framing::Close => text.push_str("connection: close\r\n"),
+    }
+    let mut head = text.into_bytes();
+    for (name, value) in headers {
+        if framing == Framing::Length || name != "content-length" {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// The next request of a connection; `None` when the other side has closed it.
+async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Seen>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line).await? == 0 {
+        return Ok(None);
+    }
+    let mut parts = line.split_whitespace();
+    let method: Method = parts.next().unwrap().parse().unwrap();
+    let path_and_query = parts.next().unwrap().to_owned();
+    let mut headers = HeaderMap::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        let name: HeaderName = name.parse().unwrap();
+        headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
+    }
+    Ok(Some(Seen {
+        body: read_body(stream, &headers).await?,
+        method,
+        path_and_query,
+        headers,
+    }))
+}
+
+async fn read_body(stream: &mut BufReader<TcpStream>, headers: &HeaderMap) -> io::Result<Bytes> {
+    if headers.contains_key("transfer-encoding") {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await?;
+            let size = usize::from_str_radix(line.trim(), 16).unwrap();
+            let start = body.len();
+            body.resize(start + size, 0);
+            stream.read_exact(&mut body[start..]).await?;
+            stream.read_line(&mut line).await?;
+            if size == 0 {
+                return Ok(Bytes::from(body));
+            }
+        }
+    }
+    let length = headers
+        .get("content-length")
+        .map_or(0, |value| value.to_str().unwrap().parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(Bytes::from(body))
+}
