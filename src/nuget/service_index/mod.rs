@@ -325,118 +325,137 @@ mod tests {
         ServiceIndex::parse(document.to_string().as_bytes(), &feed)
     }
 
-    /// The index of nuget.org: 40 entries.
-    pub(super) fn nuget_org() -> Value {
-        let mut resources = Vec::new();
-        let mut add = |id: &str, types: &[&str]| {
-            for name in types {
-                resources.push(json!({"@id": id, "@type": name, "comment": format!("{name} of https://api.nuget.org/v3/")}));
-            }
-        };
-        for (path, name) in [
-            ("query", "SearchQueryService"),
-            ("autocomplete", "SearchAutocompleteService"),
-        ] {
-            for suffix in ["", "/3.0.0-rc", "/3.5.0", "/3.0.0-beta"] {
-                for region in ["usnc", "ussc"] {
-                    add(
-                        &format!("https://azuresearch-{region}.nuget.org/{path}"),
-                        &[&format!("{name}{suffix}")],
-                    );
-                }
-            }
-        }
-        add(
-            "https://azuresearch-usnc.nuget.org/",
+    /// What nuget.org offers: URL and types, in its order. Search is listed with two regions.
+    const NUGET_ORG: &[(&str, &[&str])] = &[
+        (
+            "https://azuresearch-*.nuget.org/query",
+            &[
+                "SearchQueryService",
+                "SearchQueryService/3.0.0-rc",
+                "SearchQueryService/3.5.0",
+                "SearchQueryService/3.0.0-beta",
+            ],
+        ),
+        (
+            "https://azuresearch-*.nuget.org/autocomplete",
+            &[
+                "SearchAutocompleteService",
+                "SearchAutocompleteService/3.0.0-rc",
+                "SearchAutocompleteService/3.5.0",
+                "SearchAutocompleteService/3.0.0-beta",
+            ],
+        ),
+        (
+            "https://azuresearch-*.nuget.org/",
             &["SearchGalleryQueryService/3.0.0-rc"],
-        );
-        add(
-            "https://azuresearch-ussc.nuget.org/",
-            &["SearchGalleryQueryService/3.0.0-rc"],
-        );
-        let api = "https://api.nuget.org";
-        add(
-            &format!("{api}/v3/registration5-semver1/"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-semver1/",
             &[
                 "RegistrationsBaseUrl",
                 "RegistrationsBaseUrl/3.0.0-rc",
                 "RegistrationsBaseUrl/3.0.0-beta",
             ],
-        );
-        add(
-            &format!("{api}/v3/registration5-gz-semver1/"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-gz-semver1/",
             &["RegistrationsBaseUrl/3.4.0"],
-        );
-        add(
-            &format!("{api}/v3/registration5-gz-semver2/"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-gz-semver2/",
             &[
                 "RegistrationsBaseUrl/3.6.0",
                 "RegistrationsBaseUrl/Versioned",
             ],
-        );
-        add(
-            &format!("{api}/v3-flatcontainer/"),
+        ),
+        (
+            "https://api.nuget.org/v3-flatcontainer/",
             &["PackageBaseAddress/3.0.0"],
-        );
-        add(
-            &format!("{api}/v3-flatcontainer/{{lower_id}}/{{lower_version}}/readme"),
+        ),
+        (
+            "https://api.nuget.org/v3-flatcontainer/{lower_id}/{lower_version}/readme",
             &["ReadmeUriTemplate/6.13.0"],
-        );
-        add(
-            &format!("{api}/v3/registration5-semver1/{{id-lower}}/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-semver1/{id-lower}/index.json",
             &["PackageDisplayMetadataUriTemplate/3.0.0-rc"],
-        );
-        add(
-            &format!("{api}/v3/registration5-semver1/{{id-lower}}/{{version-lower}}.json"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-semver1/{id-lower}/{version-lower}.json",
             &["PackageVersionDisplayMetadataUriTemplate/3.0.0-rc"],
-        );
-        add(
-            &format!("{api}/v3-index/repository-signatures/4.7.0/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3-index/repository-signatures/4.7.0/index.json",
             &["RepositorySignatures/4.7.0"],
-        );
-        add(
-            &format!("{api}/v3-index/repository-signatures/5.0.0/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3-index/repository-signatures/5.0.0/index.json",
             &["RepositorySignatures/5.0.0"],
-        );
-        add(
-            &format!("{api}/v3/vulnerabilities/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3/vulnerabilities/index.json",
             &["VulnerabilityInfo/6.7.0"],
-        );
-        add(&format!("{api}/v3/catalog0/index.json"), &["Catalog/3.0.0"]);
-        let www = "https://www.nuget.org";
-        add(
-            &format!("{www}/api/v2"),
+        ),
+        (
+            "https://api.nuget.org/v3/catalog0/index.json",
+            &["Catalog/3.0.0"],
+        ),
+        (
+            "https://www.nuget.org/api/v2",
             &["LegacyGallery", "LegacyGallery/2.0.0"],
-        );
-        add(&format!("{www}/api/v2/package"), &["PackagePublish/2.0.0"]);
-        add(
-            &format!("{www}/api/v2/symbolpackage"),
+        ),
+        (
+            "https://www.nuget.org/api/v2/package",
+            &["PackagePublish/2.0.0"],
+        ),
+        (
+            "https://www.nuget.org/api/v2/symbolpackage",
             &["SymbolPackagePublish/4.9.0"],
-        );
-        add(
-            &format!("{www}/packages/{{id}}/{{version}}/ReportAbuse"),
+        ),
+        (
+            "https://www.nuget.org/packages/{id}/{version}/ReportAbuse",
             &[
                 "ReportAbuseUriTemplate/3.0.0-rc",
                 "ReportAbuseUriTemplate/3.0.0-beta",
             ],
-        );
-        add(
-            &format!("{www}/packages/{{id}}/{{version}}?_src=template"),
+        ),
+        (
+            "https://www.nuget.org/packages/{id}/{version}?_src=template",
             &["PackageDetailsUriTemplate/5.1.0"],
-        );
-        add(
-            &format!("{www}/profiles/{{owner}}?_src=template"),
+        ),
+        (
+            "https://www.nuget.org/profiles/{owner}?_src=template",
             &["OwnerDetailsUriTemplate/6.11.0"],
-        );
-        for resource in &mut resources {
-            if resource["@type"] == "RegistrationsBaseUrl/Versioned" {
-                resource["clientVersion"] = json!("4.3.0-alpha");
+        ),
+    ];
+
+    /// The index of nuget.org: 40 entries.
+    pub(super) fn nuget_org() -> Value {
+        let mut resources = Vec::new();
+        for (url, types) in NUGET_ORG {
+            let regions: &[&str] = if url.contains('*') {
+                &["usnc", "ussc"]
+            } else {
+                &[""]
+            };
+            for (name, region) in types
+                .iter()
+                .flat_map(|name| regions.iter().map(move |region| (name, region)))
+            {
+                let comment = format!("{name} of https://api.nuget.org/v3/");
+                let mut entry =
+                    json!({"@id": url.replace('*', region), "@type": name, "comment": comment});
+                if *name == "RegistrationsBaseUrl/Versioned" {
+                    entry["clientVersion"] = json!("4.3.0-alpha");
+                }
+                resources.push(entry);
             }
         }
+        let prose = "http://www.w3.org/2000/01/rdf-schema#comment";
         json!({
             "version": "3.0.0",
             "resources": resources,
-            "@context": {"@vocab": "http://schema.nuget.org/services#", "comment": "http://www.w3.org/2000/01/rdf-schema#comment"},
+            "@context": {"@vocab": "http://schema.nuget.org/services#", "comment": prose},
         })
     }
 
