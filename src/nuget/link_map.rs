@@ -98,11 +98,9 @@ impl LinkMap {
     fn settle(&mut self) {
         self.links
             .sort_by_key(|link| std::cmp::Reverse(link.path().len()));
-        let mut text = String::new();
-        for link in &self.links {
-            text.push_str(&format!("{}\n{}\n", link.base, link.ours));
-        }
-        let digest = Digest::of(text.as_bytes());
+        let lines = |link: &Link| [link.base.clone(), link.ours.clone()];
+        let lines: Vec<_> = self.links.iter().flat_map(lines).collect();
+        let digest = Digest::of(lines.join("\n").as_bytes());
         self.generation = digest
             .as_bytes()
             .iter()

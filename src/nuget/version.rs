@@ -36,11 +36,10 @@ impl PackageVersion {
             return None;
         }
         let numbers = parse_numbers(core)?;
-        let [major, minor, patch, revision] = numbers;
-        let mut text = format!("{major}.{minor}.{patch}");
-        if revision != 0 {
-            text.push_str(&format!(".{revision}"));
-        }
+        let mut text = match numbers {
+            [major, minor, patch, 0] => format!("{major}.{minor}.{patch}"),
+            [major, minor, patch, revision] => format!("{major}.{minor}.{patch}.{revision}"),
+        };
         let label_at = text.len();
         if let Some(label) = label {
             text.push('-');

@@ -5,6 +5,7 @@
 //! official client: resources it cannot use are kept out, not errors. Invariant: every address
 //! handed out is an absolute http(s) URL that the upstream named itself.
 
+mod parse;
 mod render;
 
 use std::collections::{BTreeSet, HashSet};
@@ -12,19 +13,11 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Map, Value};
 use url::Url;
 
+pub use self::parse::{IndexError, IndexErrorKind, MAX_BYTES, MAX_RESOURCES};
+use self::parse::{nameable, origin};
 pub use self::render::{RenderOptions, WebLinks};
 use super::link_map::LinkMap;
 use super::resource::{self, At, RESOURCES, Resource};
-use super::version::PackageVersion;
-
-/// Longest service index in bytes; nuget.org's has 8 KiB.
-pub const MAX_BYTES: usize = 1 << 20;
-
-/// Most resources of a service index; nuget.org's has 40.
-pub const MAX_RESOURCES: usize = 1000;
-
-/// Most types of one resource that are read; nuget.org has one each, no server more than six.
-const MAX_TYPES: usize = 64;
 
 /// A service index whose version is supported and which names at least one known resource.
 #[derive(Clone, Debug)]
@@ -44,52 +37,10 @@ struct Entry {
     routable: bool,
 }
 
-/// A service index that cannot be used, and whose it is.
-#[derive(Debug, thiserror::Error)]
-#[error("service index of {feed}: {kind}")]
-pub struct IndexError {
-    /// The URL of the feed, without credentials and query.
-    pub feed: String,
-    /// What is wrong with it.
-    pub kind: IndexErrorKind,
-}
-
-/// What is wrong with a service index.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexErrorKind {
-    /// Longer than [`MAX_BYTES`].
-    #[error("{0} bytes are more than the {MAX_BYTES} allowed")]
-    TooLong(usize),
-    /// A page for people or an XML document, as captive portals and V2 feeds send.
-    #[error("begins with `<`: a web page or a V2 feed, not a V3 service index")]
-    Markup,
-    /// No JSON.
-    #[error("not json: {0}")]
-    NotJson(serde_json::Error),
-    /// JSON, but no object.
-    #[error("not a json object")]
-    NotObject,
-    /// `version` is absent or no string.
-    #[error("`version` is missing")]
-    NoVersion,
-    /// `version` is no 3.x.y.
-    #[error("`version` is `{0}`, only 3.x is supported")]
-    Version(String),
-    /// `resources` is absent or no array.
-    #[error("`resources` is missing")]
-    NoResources,
-    /// More than [`MAX_RESOURCES`].
-    #[error("{0} resources are more than the {MAX_RESOURCES} allowed")]
-    TooMany(usize),
-    /// Nothing in it could be proxied.
-    #[error("no resource of a known type has an absolute http(s) url as its `@id`")]
-    NothingKnown,
-}
-
 impl ServiceIndex {
     /// Parses the document that the feed at `feed_url` served.
     pub fn parse(document: &[u8], feed_url: &Url) -> Result<Self, IndexError> {
-        parse(document).map_err(|kind| IndexError {
+        parse::parse(document).map_err(|kind| IndexError {
             feed: nameable(feed_url),
             kind,
         })
@@ -192,88 +143,12 @@ impl ServiceIndex {
     }
 }
 
-fn parse(document: &[u8]) -> Result<ServiceIndex, IndexErrorKind> {
-    if document.len() > MAX_BYTES {
-        return Err(IndexErrorKind::TooLong(document.len()));
-    }
-    let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-    if document.trim_ascii_start().starts_with(b"<") {
-        return Err(IndexErrorKind::Markup);
-    }
-    let value = serde_json::from_slice(document).map_err(IndexErrorKind::NotJson)?;
-    let Value::Object(mut top) = value else {
-        return Err(IndexErrorKind::NotObject);
-    };
-    check_version(&top)?;
-    let Some(Value::Array(resources)) = top.get_mut("resources").map(Value::take) else {
-        return Err(IndexErrorKind::NoResources);
-    };
-    if resources.len() > MAX_RESOURCES {
-        return Err(IndexErrorKind::TooMany(resources.len()));
-    }
-    let entries: Vec<_> = resources.into_iter().filter_map(Entry::new).collect();
-    if !entries
-        .iter()
-        .any(|entry| entry.routable && entry.is_known())
-    {
-        return Err(IndexErrorKind::NothingKnown);
-    }
-    Ok(ServiceIndex { top, entries })
-}
-
-fn check_version(top: &Map<String, Value>) -> Result<(), IndexErrorKind> {
-    let text = top
-        .get("version")
-        .and_then(Value::as_str)
-        .ok_or(IndexErrorKind::NoVersion)?;
-    match PackageVersion::parse(text) {
-        Some(version) if version.major() == 3 => Ok(()),
-        _ => Err(IndexErrorKind::Version(text.chars().take(64).collect())),
-    }
-}
-
 impl Entry {
-    fn new(value: Value) -> Option<Self> {
-        let Value::Object(members) = value else {
-            return None;
-        };
-        let types = match members.get("@type")? {
-            Value::String(name) => vec![name.clone()],
-            Value::Array(names) => names
-                .iter()
-                .filter_map(|name| name.as_str().map(str::to_owned))
-                .take(MAX_TYPES)
-                .collect(),
-            _ => return None,
-        };
-        let id = members.get("@id")?.as_str()?.to_owned();
-        let template = types
-            .iter()
-            .filter_map(|name| resource::of_type(name))
-            .all(|row| matches!(row.at, At::Template | At::WebPage));
-        let routable = (template || !id.contains(['{', '}'])) && origin(&id).is_some();
-        Some(Self {
-            id,
-            types,
-            members,
-            routable,
-        })
-    }
-
     /// Whether any of its types belongs to a row.
     fn is_known(&self) -> bool {
         let mut types = self.types.iter();
         types.any(|name| resource::of_type(name).is_some())
     }
-}
-
-/// An absolute http(s) URL without credentials, by the text before the first brace: a URL parser
-/// would escape the braces of a template.
-fn origin(id: &str) -> Option<Url> {
-    let prefix = id.split('{').next()?;
-    let url = Url::parse(prefix).ok()?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.has_host();
-    (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
 /// The `@id` as it is fetched from.
@@ -302,12 +177,6 @@ fn suffix_of(name: &str) -> &str {
     name.split_once('/').map_or("", |(_, suffix)| suffix)
 }
 
-/// A feed's URL as it may be shown: credentials and query can hold secrets.
-fn nameable(feed: &Url) -> String {
-    let path = feed.path();
-    format!("{}{path}", feed.origin().ascii_serialization())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -325,118 +194,137 @@ mod tests {
         ServiceIndex::parse(document.to_string().as_bytes(), &feed)
     }
 
-    /// The index of nuget.org: 40 entries.
-    pub(super) fn nuget_org() -> Value {
-        let mut resources = Vec::new();
-        let mut add = |id: &str, types: &[&str]| {
-            for name in types {
-                resources.push(json!({"@id": id, "@type": name, "comment": format!("{name} of https://api.nuget.org/v3/")}));
-            }
-        };
-        for (path, name) in [
-            ("query", "SearchQueryService"),
-            ("autocomplete", "SearchAutocompleteService"),
-        ] {
-            for suffix in ["", "/3.0.0-rc", "/3.5.0", "/3.0.0-beta"] {
-                for region in ["usnc", "ussc"] {
-                    add(
-                        &format!("https://azuresearch-{region}.nuget.org/{path}"),
-                        &[&format!("{name}{suffix}")],
-                    );
-                }
-            }
-        }
-        add(
-            "https://azuresearch-usnc.nuget.org/",
+    /// What nuget.org offers: URL and types, in its order. Search is listed with two regions.
+    const NUGET_ORG: &[(&str, &[&str])] = &[
+        (
+            "https://azuresearch-*.nuget.org/query",
+            &[
+                "SearchQueryService",
+                "SearchQueryService/3.0.0-rc",
+                "SearchQueryService/3.5.0",
+                "SearchQueryService/3.0.0-beta",
+            ],
+        ),
+        (
+            "https://azuresearch-*.nuget.org/autocomplete",
+            &[
+                "SearchAutocompleteService",
+                "SearchAutocompleteService/3.0.0-rc",
+                "SearchAutocompleteService/3.5.0",
+                "SearchAutocompleteService/3.0.0-beta",
+            ],
+        ),
+        (
+            "https://azuresearch-*.nuget.org/",
             &["SearchGalleryQueryService/3.0.0-rc"],
-        );
-        add(
-            "https://azuresearch-ussc.nuget.org/",
-            &["SearchGalleryQueryService/3.0.0-rc"],
-        );
-        let api = "https://api.nuget.org";
-        add(
-            &format!("{api}/v3/registration5-semver1/"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-semver1/",
             &[
                 "RegistrationsBaseUrl",
                 "RegistrationsBaseUrl/3.0.0-rc",
                 "RegistrationsBaseUrl/3.0.0-beta",
             ],
-        );
-        add(
-            &format!("{api}/v3/registration5-gz-semver1/"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-gz-semver1/",
             &["RegistrationsBaseUrl/3.4.0"],
-        );
-        add(
-            &format!("{api}/v3/registration5-gz-semver2/"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-gz-semver2/",
             &[
                 "RegistrationsBaseUrl/3.6.0",
                 "RegistrationsBaseUrl/Versioned",
             ],
-        );
-        add(
-            &format!("{api}/v3-flatcontainer/"),
+        ),
+        (
+            "https://api.nuget.org/v3-flatcontainer/",
             &["PackageBaseAddress/3.0.0"],
-        );
-        add(
-            &format!("{api}/v3-flatcontainer/{{lower_id}}/{{lower_version}}/readme"),
+        ),
+        (
+            "https://api.nuget.org/v3-flatcontainer/{lower_id}/{lower_version}/readme",
             &["ReadmeUriTemplate/6.13.0"],
-        );
-        add(
-            &format!("{api}/v3/registration5-semver1/{{id-lower}}/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-semver1/{id-lower}/index.json",
             &["PackageDisplayMetadataUriTemplate/3.0.0-rc"],
-        );
-        add(
-            &format!("{api}/v3/registration5-semver1/{{id-lower}}/{{version-lower}}.json"),
+        ),
+        (
+            "https://api.nuget.org/v3/registration5-semver1/{id-lower}/{version-lower}.json",
             &["PackageVersionDisplayMetadataUriTemplate/3.0.0-rc"],
-        );
-        add(
-            &format!("{api}/v3-index/repository-signatures/4.7.0/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3-index/repository-signatures/4.7.0/index.json",
             &["RepositorySignatures/4.7.0"],
-        );
-        add(
-            &format!("{api}/v3-index/repository-signatures/5.0.0/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3-index/repository-signatures/5.0.0/index.json",
             &["RepositorySignatures/5.0.0"],
-        );
-        add(
-            &format!("{api}/v3/vulnerabilities/index.json"),
+        ),
+        (
+            "https://api.nuget.org/v3/vulnerabilities/index.json",
             &["VulnerabilityInfo/6.7.0"],
-        );
-        add(&format!("{api}/v3/catalog0/index.json"), &["Catalog/3.0.0"]);
-        let www = "https://www.nuget.org";
-        add(
-            &format!("{www}/api/v2"),
+        ),
+        (
+            "https://api.nuget.org/v3/catalog0/index.json",
+            &["Catalog/3.0.0"],
+        ),
+        (
+            "https://www.nuget.org/api/v2",
             &["LegacyGallery", "LegacyGallery/2.0.0"],
-        );
-        add(&format!("{www}/api/v2/package"), &["PackagePublish/2.0.0"]);
-        add(
-            &format!("{www}/api/v2/symbolpackage"),
+        ),
+        (
+            "https://www.nuget.org/api/v2/package",
+            &["PackagePublish/2.0.0"],
+        ),
+        (
+            "https://www.nuget.org/api/v2/symbolpackage",
             &["SymbolPackagePublish/4.9.0"],
-        );
-        add(
-            &format!("{www}/packages/{{id}}/{{version}}/ReportAbuse"),
+        ),
+        (
+            "https://www.nuget.org/packages/{id}/{version}/ReportAbuse",
             &[
                 "ReportAbuseUriTemplate/3.0.0-rc",
                 "ReportAbuseUriTemplate/3.0.0-beta",
             ],
-        );
-        add(
-            &format!("{www}/packages/{{id}}/{{version}}?_src=template"),
+        ),
+        (
+            "https://www.nuget.org/packages/{id}/{version}?_src=template",
             &["PackageDetailsUriTemplate/5.1.0"],
-        );
-        add(
-            &format!("{www}/profiles/{{owner}}?_src=template"),
+        ),
+        (
+            "https://www.nuget.org/profiles/{owner}?_src=template",
             &["OwnerDetailsUriTemplate/6.11.0"],
-        );
-        for resource in &mut resources {
-            if resource["@type"] == "RegistrationsBaseUrl/Versioned" {
-                resource["clientVersion"] = json!("4.3.0-alpha");
+        ),
+    ];
+
+    /// The index of nuget.org: 40 entries.
+    pub(super) fn nuget_org() -> Value {
+        let mut resources = Vec::new();
+        for (url, types) in NUGET_ORG {
+            let regions: &[&str] = if url.contains('*') {
+                &["usnc", "ussc"]
+            } else {
+                &[""]
+            };
+            for (name, region) in types
+                .iter()
+                .flat_map(|name| regions.iter().map(move |region| (name, region)))
+            {
+                let comment = format!("{name} of https://api.nuget.org/v3/");
+                let mut entry =
+                    json!({"@id": url.replace('*', region), "@type": name, "comment": comment});
+                if *name == "RegistrationsBaseUrl/Versioned" {
+                    entry["clientVersion"] = json!("4.3.0-alpha");
+                }
+                resources.push(entry);
             }
         }
+        let prose = "http://www.w3.org/2000/01/rdf-schema#comment";
         json!({
             "version": "3.0.0",
             "resources": resources,
-            "@context": {"@vocab": "http://schema.nuget.org/services#", "comment": "http://www.w3.org/2000/01/rdf-schema#comment"},
+            "@context": {"@vocab": "http://schema.nuget.org/services#", "comment": prose},
         })
     }
 
