@@ -94,4 +94,11 @@ impl Bodies {
         }
         Ok(bytes)
     }
+
+    pub(super) async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {
+        self.small.invalidate(&stored.digest);
+        self.open.invalidate(&stored.digest);
+        let (root, digest) = (Arc::clone(&self.root), stored.digest);
+        blocking("remove body", move || content::remove(&root, &digest)).await
+    }
 }

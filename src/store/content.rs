@@ -33,7 +33,12 @@ pub(super) fn path_of(root: &Path, digest: &Digest) -> PathBuf {
 pub(super) fn open(root: &Path, stored: &Stored) -> Result<File, StoreError> {
     let path = path_of(root, &stored.digest);
     let failed = |error| StoreError::io("open body", &path, error);
-    let file = File::open(&path).map_err(failed)?;
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(failed(error).with_kind(StoreErrorKind::Missing));
+        }
+        file => file.map_err(failed)?,
+    };
     let found = file.metadata().map_err(failed)?.len();
     if found == stored.size {
         return Ok(file);
@@ -57,6 +62,17 @@ pub(super) fn read_whole(root: &Path, stored: &Stored) -> Result<Bytes, StoreErr
         return Ok(bytes.into());
     }
     Err(damaged(&path))
+}
+
+/// Removes a body; one that is not there is removed already.
+pub(super) fn remove(root: &Path, digest: &Digest) -> Result<(), StoreError> {
+    let path = path_of(root, digest);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove body", &path, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Stores a finished draft under its digest and syncs it. `true` when the body was written; `false`
@@ -99,7 +115,7 @@ fn write(root: &Path, draft: DraftFile, stored: &Stored) -> Result<(), StoreErro
         found => {
             // Published under an address nobody asked for; it must not stay as an orphan.
             if let Some(found) = found {
-                fs::remove_file(path_of(root, &found)).map_err(disk)?;
+                remove(root, &found)?;
             }
             Err(damaged(&path))
         }

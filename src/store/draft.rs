@@ -64,6 +64,11 @@ impl Draft {
         self.progress.borrow().length
     }
 
+    /// How many readers are left, those who wait for the release included.
+    pub fn readers(&self) -> usize {
+        self.progress.receiver_count()
+    }
+
     /// Lets every byte go out: whoever calls this has verified the whole body. Has an effect only
     /// on a draft that is finished and has not failed.
     pub fn release(&self) {
@@ -197,9 +202,9 @@ impl DraftWriter {
         self.sink = match mem::replace(&mut self.sink, Sink::Poisoned) {
             Sink::Poisoned => return Err(StoreError::failed("an earlier write was not completed")),
             Sink::Memory(mut memory) if length <= HOLD_BACK => {
-                blocks
-                    .iter()
-                    .for_each(|block| memory.extend_from_slice(block));
+                for block in &blocks {
+                    memory.extend_from_slice(block);
+                }
                 Sink::Memory(memory)
             }
             sink => {

@@ -109,7 +109,7 @@ impl StoreError {
 pub(super) fn kind_of(error: &io::Error) -> StoreErrorKind {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorKind::Full,
-        io::ErrorKind::NotFound => StoreErrorKind::Missing,
+        io::ErrorKind::UnexpectedEof => StoreErrorKind::Damaged,
         _ => StoreErrorKind::Io,
     }
 }
@@ -130,6 +130,22 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Runs a test whose blocking jobs cannot begin until it drops what it is given.
+#[cfg(test)]
+pub(super) fn with_busy_pool<F: Future<Output = ()>>(
+    test: impl FnOnce(std::sync::mpsc::Sender<()>) -> F,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (free_pool, wait) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(move || wait.recv());
+        test(free_pool).await;
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +158,7 @@ mod tests {
         assert_eq!(kind(rustix::io::Errno::NOSPC), StoreErrorKind::Full);
         assert_eq!(kind(rustix::io::Errno::DQUOT), StoreErrorKind::Full);
         assert_eq!(kind(rustix::io::Errno::IO), StoreErrorKind::Io);
-        assert_eq!(kind(rustix::io::Errno::NOENT), StoreErrorKind::Missing);
+        assert_eq!(kind(rustix::io::Errno::NOENT), StoreErrorKind::Io);
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|error| StoreError::io("create folder", path, error).with_kind(StoreErrorKind::Io))
+        .map_err(|error| StoreError::io("create folder", path, error))
 }
 
 fn lock(root: &Path) -> Result<File, StoreError> {

@@ -76,24 +76,33 @@ impl Index {
         if let Some(entry) = self.hot.get(key) {
             return Ok(Some(entry));
         }
-        let before = *self
-            .forgotten
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let before = self.forgotten();
         let wanted = key.clone();
-        let Some(entry) = self.read(move |db| table::entry(db, &wanted)).await? else {
-            return Ok(self.hot.get(key));
-        };
-        let entry = Arc::new(entry);
+        match self.read(move |db| table::entry(db, &wanted)).await? {
+            Some(row) => Ok(Some(self.keep(key, Arc::new(row), before))),
+            None => Ok(self.hot.get(key)),
+        }
+    }
+
+    /// Puts a row that was read when `forget` had been called `before` times into memory, unless
+    /// something newer is there or it may have been removed since.
+    fn keep(&self, key: &Key, row: Arc<Entry>, before: u64) -> Arc<Entry> {
         let now = self
             .forgotten
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        if *now != before {
-            return Ok(Some(entry));
+        if *now == before {
+            self.hot.entry_by_ref(key).or_insert(row).into_value()
+        } else {
+            row
         }
-        let kept = self.hot.entry_by_ref(key).or_insert(entry);
-        Ok(Some(kept.into_value()))
+    }
+
+    fn forgotten(&self) -> u64 {
+        *self
+            .forgotten
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
@@ -147,9 +156,9 @@ impl Index {
     }
 
     pub(super) async fn close(&self) {
+        self.readers.clear();
         // An index that is closed already needs nothing more.
         let _ = self.order(Task::Close).await;
-        self.readers.clear();
     }
 
     async fn order(&self, task: Task) -> Result<u64, StoreError> {
@@ -288,4 +297,30 @@ fn move_aside(path: &Path) -> std::io::Result<PathBuf> {
         fs::rename(path, &aside)?;
     }
     Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+
+    #[tokio::test]
+    async fn a_row_read_before_a_write_never_covers_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path().join("index")).unwrap();
+        let key = Key::new("f/a");
+        let old = Entry::absent(String::new(), Time::from_millis(1));
+        let new = Entry::absent(String::new(), Time::from_millis(2));
+
+        let before = index.forgotten();
+        let put = index.put(&key, new).await.unwrap();
+        assert_eq!(index.keep(&key, Arc::new(old.clone()), before), put);
+        assert_eq!(index.hot(&key), Some(put));
+
+        index.forget("f/").await.unwrap();
+        index.keep(&key, Arc::new(old.clone()), before);
+        assert_eq!(index.hot(&key), None);
+        index.keep(&key, Arc::new(old), index.forgotten());
+        assert!(index.hot(&key).is_some());
+    }
 }

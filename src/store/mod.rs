@@ -130,6 +130,12 @@ impl Store {
         self.0.bodies.document(stored).await
     }
 
+    /// Removes a body whose reading failed, so that asking for it again is a miss; readers that
+    /// have it open go on.
+    pub async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {
+        self.0.bodies.discard(stored).await
+    }
+
     /// Keeps a small value under a name, over what was there.
     pub async fn remember(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.0.index.remember(name, value).await

@@ -271,12 +271,12 @@ mod tests {
         let mut bare = stored(b"bare");
         bare.validators = Validators::default();
         (bare.content_type, bare.missing_since) = (None, None);
-        for entry in [stored(b"x"), absent(5), bare] {
+        for written in [stored(b"x"), absent(5), bare] {
             let key = Key::new("feed/x");
-            put(&db, &key, &entry, &mut Totals::default()).unwrap();
-            assert_eq!(super::entry(&db, &key).unwrap(), Some(entry));
+            put(&db, &key, &written, &mut Totals::default()).unwrap();
+            assert_eq!(entry(&db, &key).unwrap(), Some(written));
         }
-        assert_eq!(super::entry(&db, &Key::new("feed/y")).unwrap(), None);
+        assert_eq!(entry(&db, &Key::new("feed/y")).unwrap(), None);
     }
 
     #[test]

@@ -137,6 +137,22 @@ async fn a_missing_or_damaged_body_is_said_to_be_so_and_heals_by_sealing_again()
 }
 
 #[tokio::test]
+async fn a_discarded_body_is_missing_but_its_readers_go_on() {
+    for size in [10, 100_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await;
+        let bytes = pattern(size);
+        let stored = seal(&store, &bytes).await;
+        let blob = store.body(&stored).await.unwrap();
+        store.discard(&stored).await.unwrap();
+        store.discard(&stored).await.unwrap();
+        let error = store.body(&stored).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Missing);
+        assert!(read(&blob).await == bytes);
+    }
+}
+
+#[tokio::test]
 async fn readers_of_a_sealed_draft_go_on_and_the_draft_folder_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;

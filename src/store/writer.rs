@@ -68,13 +68,10 @@ impl Writer {
             let close = batch
                 .iter()
                 .position(|order| matches!(order.task, Task::Close))
-                .map(|at| batch.drain(at..).collect::<Vec<_>>());
+                .and_then(|at| batch.drain(at..).next());
             self.work(&mut batch);
-            if let Some(mut rest) = close {
+            if let Some(close) = close {
                 drop(self);
-                let close = rest.swap_remove(0);
-                rest.into_iter()
-                    .for_each(|order| order.reply(Err(StoreError::closed())));
                 close.reply(Ok(0));
                 return;
             }
