@@ -29,6 +29,7 @@ impl Time {
     }
 
     /// This time moved forward by `duration`, at most to the end of the range.
+    #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))

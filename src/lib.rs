@@ -10,7 +10,11 @@
 pub mod clock;
 pub mod demo;
 pub mod entry;
+pub mod jobs;
 pub mod nuget;
 pub mod observe;
 pub mod policy;
+pub mod proxy;
+pub mod server;
 pub mod store;
+pub mod upstream;

@@ -79,9 +79,11 @@ impl LinkMap {
         self.generation
     }
 
-    /// The bases as they were given, longest path first.
-    pub fn bases(&self) -> impl Iterator<Item = &str> {
-        self.links.iter().map(|link| link.base.as_str())
+    /// The bases as they were given and our paths for them, longest path first.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.links
+            .iter()
+            .map(|link| (link.base.as_str(), link.ours.as_str()))
     }
 
     fn add(&mut self, link: Option<Link>) {
@@ -250,7 +252,7 @@ mod tests {
         check(&map, "https://h/x", Some("root/x"));
         check(&map, "https://h", Some("root"));
         assert_eq!(
-            map.bases().collect::<Vec<_>>(),
+            map.pairs().map(|(base, _)| base).collect::<Vec<_>>(),
             ["https://h/v3/reg/", "https://h/v3/", "https://h/"]
         );
     }
@@ -284,8 +286,8 @@ mod tests {
         };
         let mut map = many("a");
         map.merge_older(&many("b"));
-        assert_eq!(map.bases().count(), MAX_BASES);
-        assert!(map.bases().all(|base| base.starts_with("https://h/a/")));
+        assert_eq!(map.pairs().count(), MAX_BASES);
+        assert!(map.pairs().all(|(base, _)| base.starts_with("https://h/a/")));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 pub mod id;
 pub mod link_map;
+pub mod pattern;
 pub mod resource;
 pub mod rewrite;
+pub mod route;
 pub mod service_index;
 pub mod version;

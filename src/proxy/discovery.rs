@@ -1,0 +1,106 @@
+//! What is known of the upstream: its service index, the bases its links lie under, its pages.
+//!
+//! The service index is a document like others, kept and revalidated by the same path; this module
+//! holds what was understood of the latest one. Bases seen earlier stay known, because documents
+//! stored under them still name them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use moka::sync::Cache;
+use url::Url;
+
+use crate::nuget::link_map::LinkMap;
+use crate::nuget::service_index::ServiceIndex;
+
+/// Pages remembered, by token; each is a URL.
+const PAGES_MAX: u64 = 4096;
+
+/// What was understood of a service index.
+#[derive(Debug)]
+pub struct Discovered {
+    /// The upstream's service index.
+    pub index: ServiceIndex,
+    /// From the upstream's bases, past ones too, to our paths.
+    pub map: LinkMap,
+    /// Hosts the index names.
+    pub hosts: HashSet<String>,
+}
+
+/// The latest understanding, and the pages that links were replaced by.
+pub struct Discovery {
+    current: ArcSwapOption<Discovered>,
+    pages: Cache<String, Arc<str>>,
+    older: std::sync::Mutex<Vec<(String, String)>>,
+}
+
+impl Discovery {
+    /// Nothing known yet, except `older`: bases and our paths for them, from earlier runs.
+    pub fn new(older: Vec<(String, String)>) -> Self {
+        Self {
+            current: ArcSwapOption::empty(),
+            pages: Cache::new(PAGES_MAX),
+            older: std::sync::Mutex::new(older),
+        }
+    }
+
+    /// The latest understanding.
+    pub fn current(&self) -> Option<Arc<Discovered>> {
+        self.current.load_full()
+    }
+
+    /// Understands a service index and makes it the current one. Returns it, and all bases known
+    /// now if there are more of them than before.
+    ///
+    /// # Errors
+    /// Text for people when the document is no usable service index.
+    pub fn adopt(&self, body: &[u8], feed: &Url) -> Result<Adopted, String> {
+        let index = ServiceIndex::parse(body, feed).map_err(|error| error.to_string())?;
+        for name in index.unknown() {
+            tracing::debug!(resource_type = name, "the feed offers a resource nugate does not know");
+        }
+        let fresh = index.link_map();
+        let (known, more) = self.remember(&fresh);
+        let mut map = fresh;
+        map.merge_older(&LinkMap::new(known.clone()));
+        let discovered = Arc::new(Discovered { hosts: index.hosts().into_iter().collect(), index, map });
+        self.current.store(Some(Arc::clone(&discovered)));
+        Ok(Adopted { discovered, bases: more.then_some(known) })
+    }
+
+    fn remember(&self, fresh: &LinkMap) -> (Vec<(String, String)>, bool) {
+        let mut older =
+            self.older.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = older.len();
+        for (base, ours) in fresh.pairs() {
+            if !older.iter().any(|(known, _)| known == base) && older.len() < BASES_MAX {
+                older.push((base.to_owned(), ours.to_owned()));
+            }
+        }
+        (older.clone(), older.len() > before)
+    }
+
+    /// Remembers where pages are.
+    pub fn note_pages(&self, pages: &[(String, String)]) {
+        for (token, url) in pages {
+            self.pages.insert(token.clone(), Arc::from(url.as_str()));
+        }
+    }
+
+    /// Where the page with this token is.
+    pub fn page(&self, token: &str) -> Option<Arc<str>> {
+        self.pages.get(token)
+    }
+}
+
+/// Bases remembered over the life of a cache; a feed that moves more often is not followed back.
+const BASES_MAX: usize = 256;
+
+/// A service index that has become the current one.
+pub struct Adopted {
+    /// What was understood.
+    pub discovered: Arc<Discovered>,
+    /// All bases known now, when there are new ones to write down.
+    pub bases: Option<Vec<(String, String)>>,
+}

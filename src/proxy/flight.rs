@@ -1,0 +1,221 @@
+//! At most one fill for a key, however many ask.
+//!
+//! A flight belongs to the fill that pilots it, not to the request that started it: requests only
+//! take seats. When the pilot is dropped without having landed — a panic, a cancelled task — the
+//! flight fails and its key is free again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::entry::{Entry, Key};
+use crate::observe::StaleReason;
+use crate::proxy::error::Error;
+use crate::store::Draft;
+
+/// How far a flight is.
+#[derive(Clone)]
+pub enum Phase {
+    /// Nothing is known yet.
+    Boarding,
+    /// A body is arriving, and more of it than is held back.
+    Streaming(Arrival),
+    /// It is over.
+    Landed(Outcome),
+}
+
+/// A body that can be read while it arrives.
+#[derive(Clone)]
+pub struct Arrival {
+    /// The growing body.
+    pub draft: Arc<Draft>,
+    /// What is known of it: everything but the body's digest.
+    pub entry: Arc<Entry>,
+    /// Its length, if the upstream announced one.
+    pub length: Option<u64>,
+}
+
+/// How a flight ended.
+#[derive(Clone)]
+pub enum Outcome {
+    /// The document is as the upstream has it now.
+    Body {
+        /// What is remembered of it.
+        entry: Arc<Entry>,
+        /// Its body, until it can be had from the store.
+        draft: Option<Arc<Draft>>,
+        /// Whether the body was stored before and the upstream confirmed it.
+        confirmed: bool,
+    },
+    /// What is stored is served although the upstream did not confirm it.
+    Stale {
+        /// What is stored.
+        entry: Arc<Entry>,
+        /// Why.
+        reason: StaleReason,
+        /// What happened, for the client.
+        cause: Arc<str>,
+    },
+    /// There is no document.
+    Failed(Error),
+}
+
+/// All flights under way. A plain map with drop guards: a bounded cache could drop a flight.
+#[derive(Default)]
+pub struct Flights {
+    map: Mutex<HashMap<Key, Arc<Flight>>>,
+}
+
+/// One fill and those who wait for it.
+struct Flight {
+    phase: watch::Sender<Phase>,
+    seats: AtomicUsize,
+}
+
+impl Flights {
+    /// Takes a seat on the flight for `key`; whoever comes first gets the pilot's seat too, and
+    /// must see to it that a fill flies.
+    pub fn board(self: &Arc<Self>, key: &Key) -> (Seat, Option<Pilot>) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = map.get(key) {
+            return (Seat::take(flight), None);
+        }
+        let flight =
+            Arc::new(Flight { phase: watch::Sender::new(Phase::Boarding), seats: 0.into() });
+        map.insert(key.clone(), Arc::clone(&flight));
+        let seat = Seat::take(&flight);
+        (seat, Some(Pilot { flights: Arc::clone(self), key: key.clone(), flight }))
+    }
+}
+
+/// A place on a flight, kept as long as its holder wants the document.
+pub struct Seat {
+    flight: Arc<Flight>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Seat {
+    fn take(flight: &Arc<Flight>) -> Self {
+        flight.seats.fetch_add(1, Ordering::AcqRel);
+        Self { flight: Arc::clone(flight), phase: flight.phase.subscribe() }
+    }
+
+    /// Waits until the flight has landed, or until a body arrives if `streaming` is welcome.
+    pub async fn wait(&mut self, streaming: bool) -> Phase {
+        let ready = |phase: &Phase| match phase {
+            Phase::Boarding => false,
+            Phase::Streaming(_) => streaming,
+            Phase::Landed(_) => true,
+        };
+        match self.phase.wait_for(ready).await {
+            Ok(phase) => phase.clone(),
+            Err(_) => Phase::Landed(lost()),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.flight.seats.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The fill's hold on its flight.
+pub struct Pilot {
+    flights: Arc<Flights>,
+    key: Key,
+    flight: Arc<Flight>,
+}
+
+impl Pilot {
+    /// The key of the flight.
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Says that a body is arriving.
+    pub fn announce(&self, arrival: Arrival) {
+        self.flight.phase.send_replace(Phase::Streaming(arrival));
+    }
+
+    /// Says how it ended. The key stays taken until the pilot is dropped, so that nobody fetches
+    /// again what is about to be published.
+    pub fn land(&self, outcome: Outcome) {
+        self.flight.phase.send_replace(Phase::Landed(outcome));
+    }
+
+    /// Whether nobody waits for this flight any more.
+    pub fn deserted(&self) -> bool {
+        self.flight.seats.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.flight.phase.send_if_modified(|phase| {
+            let lost_now = !matches!(phase, Phase::Landed(_));
+            if lost_now {
+                *phase = Phase::Landed(lost());
+            }
+            lost_now
+        });
+        self.flights.map.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+fn lost() -> Outcome {
+    Outcome::Failed(Error::internal("the fill ended without a result"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_pilot_and_many_seats() {
+        let flights = Arc::new(Flights::default());
+        let key = Key::new("k");
+        let (mut first, pilot) = flights.board(&key);
+        let (mut second, none) = flights.board(&key);
+        assert!(none.is_none());
+        let pilot = pilot.unwrap();
+        pilot.land(Outcome::Failed(Error::NotFound));
+        for seat in [&mut first, &mut second] {
+            let landed = seat.wait(true).await;
+            assert!(matches!(landed, Phase::Landed(Outcome::Failed(Error::NotFound))));
+        }
+        assert!(flights.board(&key).1.is_none(), "taken until the pilot is gone");
+        drop(pilot);
+        assert!(flights.board(&key).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_panicking_fill_fails_its_flight_and_frees_the_key() {
+        let flights = Arc::new(Flights::default());
+        let key = Key::new("k");
+        let (mut seat, pilot) = flights.board(&key);
+        let fill = tokio::spawn(async move {
+            let _pilot = pilot;
+            panic!("planned");
+        });
+        assert!(matches!(
+            seat.wait(false).await,
+            Phase::Landed(Outcome::Failed(Error::Internal(_)))
+        ));
+        assert!(fill.await.is_err());
+        let (_seat, pilot) = flights.board(&key);
+        assert!(pilot.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_empty_flight_is_deserted() {
+        let flights = Arc::new(Flights::default());
+        let (seat, pilot) = flights.board(&Key::new("k"));
+        let pilot = pilot.unwrap();
+        assert!(!pilot.deserted());
+        drop(seat);
+        assert!(pilot.deserted());
+    }
+}

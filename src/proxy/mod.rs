@@ -1,0 +1,343 @@
+//! The engine: walks a request through rules, store and upstream.
+//!
+//! Control flow lives in [`Proxy::serve`] and in the fill; everything they call is either pure or
+//! one step of I/O. The engine decides nothing itself and knows no HTTP status.
+
+mod backoff;
+mod discovery;
+mod engine;
+mod error;
+mod fill;
+mod flight;
+mod present;
+mod verify;
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use engine::Options;
+pub use error::Error;
+pub use flight::Seat;
+
+use http::{HeaderMap, Method};
+
+use crate::clock::Clock;
+use crate::entry::{Entry, Key, Validators};
+use crate::nuget::resource::View;
+use crate::nuget::route::Target;
+use crate::observe::{CacheStatus, Metrics, StaleReason};
+use crate::policy::class::Network;
+use crate::policy::directives::Directives;
+use crate::policy::judge::Question;
+use crate::policy::{Answer, Verdict, judge};
+use crate::store::{Blob, DraftReader, Store, Totals};
+use crate::upstream::{ClientIdentity, Encoding, Feed, Fetch};
+use engine::Engine;
+use flight::{Outcome, Phase};
+
+/// How long a client waits for a revalidation when there is something stale to serve.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request for a document.
+#[derive(Clone)]
+pub struct Request {
+    /// What is asked for.
+    pub target: Target,
+    /// The base URL for links, ending in `/v3/`.
+    pub base: Arc<str>,
+    /// Whether only the head is wanted.
+    pub head: bool,
+    /// Whether the body must be of known length (HTTP/1.0).
+    pub whole: bool,
+    /// Whether the client accepts gzip.
+    pub gzip: bool,
+    /// Its cache directives.
+    pub directives: Directives,
+    /// Who asks, passed on to the upstream.
+    pub identity: ClientIdentity,
+}
+
+/// A document on its way to a client.
+pub struct Reply {
+    /// Its body.
+    pub body: Body,
+    /// `Content-Type` as the upstream gave it.
+    pub content_type: Option<String>,
+    /// Entity tag, with quotes.
+    pub etag: Option<String>,
+    /// `Last-Modified` as the upstream gave it, for bodies sent as they came.
+    pub last_modified: Option<http::HeaderValue>,
+    /// Whether the body is gzip because the client accepts it.
+    pub gzip: bool,
+    /// Whether the response depends on `Accept-Encoding`.
+    pub varies: bool,
+    /// Time since the upstream last confirmed the document.
+    pub age: Duration,
+    /// How it came about.
+    pub cache: CacheStatus,
+    /// What a developer should know: something stale was served, and why.
+    pub warning: Option<Arc<str>>,
+}
+
+/// A body on its way to a client.
+pub enum Body {
+    /// In memory.
+    Bytes(Bytes),
+    /// Stored.
+    Blob(Blob),
+    /// Still arriving; ends with an error when it turns out wrong.
+    Draft {
+        /// Reads it from the first byte.
+        reader: DraftReader,
+        /// Its length, if the upstream announced one.
+        length: Option<u64>,
+        /// Keeps the fill going while it arrives.
+        seat: Option<Seat>,
+    },
+    /// Only the head was asked of the upstream: this is the length it gave.
+    Head(Option<u64>),
+}
+
+/// The engine behind all listeners of a daemon. Cheap to clone.
+#[derive(Clone)]
+pub struct Proxy(Arc<Engine>);
+
+/// What a proxy is built from.
+pub struct Parts {
+    /// Where documents and packages are kept.
+    pub store: Store,
+    /// The upstream.
+    pub feed: Feed,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+    /// Settings.
+    pub options: Options,
+}
+
+impl Proxy {
+    /// A proxy over these parts; asks the upstream nothing yet.
+    pub async fn new(parts: Parts) -> Self {
+        let Parts { store, feed, clock, metrics, options } = parts;
+        Self(Engine::new((store, feed), clock, metrics, options).await)
+    }
+
+    /// Walks a request to its document: the one path.
+    ///
+    /// # Errors
+    /// [`Error`] when there is no document to serve.
+    pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
+        let engine = &self.0;
+        let key = request.target.key(engine.feed.name());
+        let entry = engine.lookup(&key).await;
+        let verdict = self.judge(&key, entry.as_deref(), request);
+        let stored = match (verdict, entry.clone()) {
+            (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
+            (Verdict::Refuse, _) => return Err(self.refusal(request)),
+            (Verdict::Fresh, Some(entry)) => (entry, CacheStatus::Hit),
+            (Verdict::FreshEnough, Some(entry)) => {
+                engine.refresh(&key, &request.target, Some(Arc::clone(&entry)));
+                (entry, CacheStatus::HitStale)
+            }
+            (Verdict::BackedOff, Some(entry)) => (entry, CacheStatus::Stale(StaleReason::BackedOff)),
+            _ => return self.ask(request, &key, entry).await,
+        };
+        match engine.present_stored(request, &stored.0, stored.1).await? {
+            Some(reply) => Ok(reply),
+            // The body is gone or damaged: a miss that heals itself.
+            None => self.ask(request, &key, None).await,
+        }
+    }
+
+    fn judge(&self, key: &Key, entry: Option<&Entry>, request: &Request) -> Verdict {
+        let options = &self.0.options;
+        let now = self.0.clock.now();
+        let mut directives = request.directives;
+        directives.no_cache &= options.honour_no_cache;
+        judge(
+            entry,
+            &Question {
+                key,
+                class: request.target.rule.class,
+                freshness: &options.freshness,
+                network: options.network,
+                directives,
+                backing_off: self.0.backoff.holds(key, now),
+                now,
+            },
+        )
+    }
+
+    fn refusal(&self, request: &Request) -> Error {
+        if self.0.options.network == Network::Offline {
+            Error::Offline { list: request.target.rule.negative }
+        } else {
+            Error::NotStored
+        }
+    }
+
+    /// Joins or starts the flight for a document and serves what it brings.
+    async fn ask(
+        &self,
+        request: &Request,
+        key: &Key,
+        entry: Option<Arc<Entry>>,
+    ) -> Result<Reply, Error> {
+        let engine = &self.0;
+        let stored = entry.clone().filter(|entry| !entry.is_absent());
+        if request.head && stored.is_none() && request.target.rule.view == View::Raw {
+            return self.ask_head(request).await;
+        }
+        let (mut seat, joined) = engine.board(key, &request.target, entry, &request.identity);
+        if joined {
+            engine.metrics.joins.inc();
+        }
+        let streaming = request.target.rule.view == View::Raw && !request.whole;
+        let phase = match &stored {
+            None => seat.wait(streaming).await,
+            Some(entry) => match tokio::time::timeout(PATIENCE, seat.wait(streaming)).await {
+                Ok(phase) => phase,
+                Err(_) => {
+                    let cache = CacheStatus::Stale(StaleReason::Slow);
+                    if let Some(reply) = engine.present_stored(request, entry, cache).await? {
+                        return Ok(reply);
+                    }
+                    seat.wait(streaming).await
+                }
+            },
+        };
+        match phase {
+            Phase::Landed(outcome) => self.land(request, outcome, joined).await,
+            Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, joined)),
+            Phase::Boarding => Err(Error::internal("a flight ended before it began")),
+        }
+    }
+
+    async fn land(
+        &self,
+        request: &Request,
+        outcome: Outcome,
+        joined: bool,
+    ) -> Result<Reply, Error> {
+        let engine = &self.0;
+        let gone = || Error::internal("the stored body is damaged; ask again");
+        match outcome {
+            Outcome::Failed(error) => Err(error),
+            Outcome::Body { entry, draft: Some(draft), .. } => {
+                engine.present_draft(request, &entry, &draft, arrived(joined)).await
+            }
+            Outcome::Body { entry, draft: None, .. } => {
+                let cache = CacheStatus::Revalidated;
+                engine.present_stored(request, &entry, cache).await?.ok_or_else(gone)
+            }
+            Outcome::Stale { entry, reason, cause } => {
+                let cache = CacheStatus::Stale(reason);
+                let reply = engine.present_stored(request, &entry, cache).await?;
+                let mut reply = reply.ok_or_else(gone)?;
+                reply.warning = Some(cause);
+                Ok(reply)
+            }
+        }
+    }
+
+    /// HEAD of something that is not stored: the upstream is asked for the head alone, and nothing
+    /// is kept.
+    async fn ask_head(&self, request: &Request) -> Result<Reply, Error> {
+        let engine = &self.0;
+        let located = engine.locate(&request.target).await?;
+        let none = Validators::default();
+        let fetch = Fetch {
+            urls: &located.urls,
+            method: Method::HEAD,
+            validators: &none,
+            encoding: Encoding::Identity,
+            allowed_hosts: &located.hosts,
+            identity: &request.identity,
+            size_max: u64::MAX,
+        };
+        let fetched = engine.fetch(request.target.rule, fetch).await?;
+        let status = fetched.status.as_u16();
+        match Answer::of_status(status) {
+            Answer::Body => Ok(head_reply(&fetched.headers)),
+            Answer::Absent => Err(Error::NotFound),
+            Answer::Refused => Err(Error::Refused(status)),
+            _ => Err(Error::unusable(format!(
+                "feed {} answered with status {status}",
+                engine.feed.name()
+            ))),
+        }
+    }
+
+    /// Brings the service index up to date behind everyone's back if its lifetime is over.
+    ///
+    /// # Errors
+    /// What keeps it from being known at all.
+    pub async fn keep_index_fresh(&self) -> Result<(), Error> {
+        let engine = &self.0;
+        let target = Target::service_index();
+        let key = target.key(engine.feed.name());
+        engine.discovered().await?;
+        let entry = engine.lookup(&key).await;
+        let due = entry.as_deref().is_some_and(|entry| {
+            let age = engine.clock.now().since(entry.checked_at);
+            age >= engine.options.freshness.index.fresh / 2
+        });
+        if due && engine.options.network == Network::Online {
+            engine.refresh(&key, &target, entry);
+        }
+        Ok(())
+    }
+
+    /// Whether the upstream's service index is known.
+    pub fn knows_upstream(&self) -> bool {
+        self.0.discovery.current().is_some()
+    }
+
+    /// The feed's name and URL.
+    pub fn feed(&self) -> (&str, &url::Url) {
+        (self.0.feed.name(), self.0.feed.url())
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// Where time comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// What the store holds.
+    pub fn totals(&self) -> Totals {
+        self.0.store.totals()
+    }
+
+    /// Waits until the store has written everything down.
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
+}
+
+const fn arrived(joined: bool) -> CacheStatus {
+    if joined { CacheStatus::Joined } else { CacheStatus::Miss }
+}
+
+fn head_reply(headers: &HeaderMap) -> Reply {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let length = text(http::header::CONTENT_LENGTH).and_then(|value| value.parse().ok());
+    Reply {
+        body: Body::Head(length),
+        content_type: text(http::header::CONTENT_TYPE),
+        etag: headers.get(http::header::ETAG).and_then(present::quoted),
+        last_modified: headers.get(http::header::LAST_MODIFIED).cloned(),
+        gzip: false,
+        varies: false,
+        age: Duration::ZERO,
+        cache: CacheStatus::Passed,
+        warning: None,
+    }
+}

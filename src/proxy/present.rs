@@ -1,0 +1,188 @@
+//! From a stored or arriving body to a reply.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::entry::{Entry, Stored};
+use crate::nuget::resource::View;
+use crate::observe::CacheStatus;
+use crate::proxy::engine::Engine;
+use crate::proxy::error::Error;
+use crate::proxy::flight::{Arrival, Seat};
+use crate::proxy::views::{Rendered, Subject};
+use crate::proxy::{Body, Reply, Request, arrived};
+use crate::store::{Draft, StoreErrorKind};
+
+impl Engine {
+    /// A reply from the store; `None` when the body is missing or damaged, after which its entry is
+    /// forgotten.
+    pub(super) async fn present_stored(
+        self: &Arc<Self>,
+        request: &Request,
+        entry: &Entry,
+        cache: CacheStatus,
+    ) -> Result<Option<Reply>, Error> {
+        let Some(stored) = entry.body else { return Err(Error::RememberedNotFound) };
+        let reply = if request.target.rule.view == View::Raw {
+            self.raw(entry, stored, cache).await
+        } else {
+            let load = async { self.load(stored, request).await };
+            self.view(request, entry, cache, load).await
+        };
+        match reply {
+            Err(Error::Lost) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    async fn raw(&self, entry: &Entry, stored: Stored, cache: CacheStatus) -> Result<Reply, Error> {
+        let blob = match self.store.hot_body(&stored) {
+            Some(blob) => blob,
+            None => match self.store.body(&stored).await {
+                Ok(blob) => blob,
+                Err(error) => return Err(self.lost(&error)),
+            },
+        };
+        Ok(self.reply(entry, Body::Blob(blob), cache))
+    }
+
+    async fn load(&self, stored: Stored, request: &Request) -> Result<Bytes, Error> {
+        if stored.size > self.options.document_size_max {
+            let text = format!("the {} is larger than document_size_max", request.target.rule.name);
+            return Err(Error::TooLarge(text.into()));
+        }
+        self.store.document(&stored).await.map_err(|error| self.lost(&error))
+    }
+
+    fn lost(&self, error: &crate::store::StoreError) -> Error {
+        let failed = self.store_failed("body", error);
+        match error.kind {
+            StoreErrorKind::Missing | StoreErrorKind::Damaged => Error::Lost,
+            _ => failed,
+        }
+    }
+
+    /// A reply from a verified draft.
+    pub(super) async fn present_draft(
+        self: &Arc<Self>,
+        request: &Request,
+        entry: &Entry,
+        draft: &Arc<Draft>,
+        cache: CacheStatus,
+    ) -> Result<Reply, Error> {
+        if request.target.rule.view == View::Raw {
+            let length = entry.body.map(|stored| stored.size);
+            let body = Body::Draft { reader: draft.reader(), length, seat: None };
+            return Ok(self.reply(entry, body, cache));
+        }
+        let load = async {
+            let whole = draft.whole(self.options.document_size_max).await;
+            whole.map_err(|error| self.store_failed("draft", &error))
+        };
+        self.view(request, entry, cache, load).await
+    }
+
+    /// A reply from a body that is still arriving.
+    pub(super) fn present_arrival(&self, arrival: &Arrival, seat: Seat, joined: bool) -> Reply {
+        let reader = arrival.draft.reader();
+        let body = Body::Draft { reader, length: arrival.length, seat: Some(seat) };
+        self.reply(&arrival.entry, body, arrived(joined))
+    }
+
+    async fn view(
+        self: &Arc<Self>,
+        request: &Request,
+        entry: &Entry,
+        cache: CacheStatus,
+        load: impl Future<Output = Result<Bytes, Error>>,
+    ) -> Result<Reply, Error> {
+        let Some(stored) = entry.body else { return Err(Error::RememberedNotFound) };
+        let rule = request.target.rule;
+        let discovered = match rule.view {
+            View::Links(_) | View::ServiceIndex => Some(self.discovered().await?),
+            View::Raw | View::Document => None,
+        };
+        let subject = Subject {
+            rule,
+            slug: request.target.resource.map_or("", |resource| resource.slug),
+            digest: stored.digest,
+            base: Arc::clone(&request.base),
+            discovered,
+            gzip: request.gzip,
+            web_links: self.options.web_links,
+        };
+        let rendered = match self.views.hot(&subject).await {
+            Some(rendered) => rendered,
+            None => self.views.render(subject, &self.metrics, load).await?,
+        };
+        self.discovery.note_pages(&rendered.pages);
+        Ok(self.rendered_reply(entry, &rendered, cache))
+    }
+
+    fn rendered_reply(&self, entry: &Entry, rendered: &Rendered, cache: CacheStatus) -> Reply {
+        Reply {
+            etag: Some(rendered.etag.to_string()),
+            last_modified: None,
+            gzip: rendered.gzip,
+            varies: true,
+            ..self.reply(entry, Body::Bytes(rendered.bytes.clone()), cache)
+        }
+    }
+
+    fn reply(&self, entry: &Entry, body: Body, cache: CacheStatus) -> Reply {
+        Reply {
+            body,
+            content_type: entry.content_type.clone(),
+            etag: entry.validators.etag.as_ref().and_then(quoted).or_else(|| {
+                let digest = entry.body?.digest.to_hex();
+                Some(format!("\"{}\"", digest.get(..32)?))
+            }),
+            last_modified: entry.validators.last_modified.clone(),
+            gzip: false,
+            varies: false,
+            age: if entry.body.is_some() {
+                self.clock.now().since(entry.checked_at)
+            } else {
+                Duration::ZERO
+            },
+            cache,
+            warning: None,
+        }
+    }
+}
+
+/// An upstream's entity tag as RFC 9110 section 8.8.3 wants it: nuget.org's edges have sent tags
+/// without quotes. `None` for what cannot be quoted.
+pub(super) fn quoted(etag: &HeaderValue) -> Option<String> {
+    let text = etag.to_str().ok()?.trim();
+    let opaque = text.strip_prefix("W/").unwrap_or(text);
+    let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(inner) if !inner.contains('"') => Some(text.to_owned()),
+        None if !opaque.is_empty() && !opaque.contains(['"', ' ']) => Some(format!("\"{opaque}\"")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_tags_are_quoted() {
+        for (given, expected) in [
+            ("\"abc\"", Some("\"abc\"")),
+            ("W/\"abc\"", Some("W/\"abc\"")),
+            ("0x8D23AD938EF4481", Some("\"0x8D23AD938EF4481\"")),
+            ("\"a\"b\"", None),
+            ("\"a", None),
+            ("", None),
+        ] {
+            let value = HeaderValue::from_str(given).unwrap();
+            assert_eq!(quoted(&value).as_deref(), expected, "{given}");
+        }
+    }
+}

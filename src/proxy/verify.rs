@@ -1,0 +1,213 @@
+//! What must hold of a body before it is kept, and before its last bytes leave.
+//!
+//! Upstreams and the boxes between answer 200 with login pages, half archives and damaged bytes;
+//! the official clients install a package with damaged file data without complaint. Runs on the
+//! blocking pool, on a body that has arrived completely.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek};
+
+use serde::de::IgnoredAny;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::nuget::resource::{Check, Root};
+
+/// What verification found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// All that can be checked is right.
+    Good,
+    /// It cannot be what was asked for.
+    Bad(String),
+    /// It cannot be checked (an unknown compression method, too large when inflated): kept.
+    Unknown(String),
+}
+
+/// Inflated bytes of a package that are looked at; beyond it the finding is [`Finding::Unknown`].
+const INFLATED_MAX: u64 = 16 << 30;
+
+/// Bytes looked at to tell an HTML page from anything else.
+const SNIFF: u64 = 512;
+
+/// Checks a whole body. `content_type` is the upstream's.
+pub fn verify(
+    check: Check,
+    content_type: Option<&str>,
+    mut body: impl Read + Seek,
+) -> Finding {
+    match check {
+        Check::Nupkg => archive(body),
+        Check::Json(root, members) => {
+            let mut bytes = Vec::new();
+            match body.read_to_end(&mut bytes) {
+                Ok(_) => json(&bytes, root, members),
+                Err(error) => Finding::Bad(format!("the body cannot be read: {error}")),
+            }
+        }
+        Check::Xml => xml(body),
+        Check::Any => not_html(content_type),
+    }
+}
+
+fn archive(body: impl Read + Seek) -> Finding {
+    let mut archive = match ZipArchive::new(body) {
+        Ok(archive) => archive,
+        Err(error) => return of_zip(&error, "the archive"),
+    };
+    let mut budget = INFLATED_MAX;
+    for index in 0..archive.len() {
+        let mut entry = match archive.by_index(index) {
+            Ok(entry) => entry,
+            Err(error) => return of_zip(&error, "an entry"),
+        };
+        let announced = entry.size();
+        // Reading to the end compares the CRC.
+        match io::copy(&mut entry.by_ref().take(budget), &mut io::sink()) {
+            Ok(read) if read == budget => {
+                return Finding::Unknown("inflates to more than 16 GiB".to_owned());
+            }
+            Ok(read) if read != announced => {
+                return Finding::Bad(format!("entry {index} is {read} bytes, not {announced}"));
+            }
+            Ok(read) => budget -= read,
+            Err(error) => return Finding::Bad(format!("entry {index}: {error}")),
+        }
+    }
+    Finding::Good
+}
+
+fn of_zip(error: &ZipError, what: &str) -> Finding {
+    match error {
+        ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_) => {
+            Finding::Unknown(format!("{what} cannot be checked: {error}"))
+        }
+        _ => Finding::Bad(format!("{what} is damaged: {error}")),
+    }
+}
+
+/// Checks the syntax of a whole JSON document, the kind of its root and that `members` are there.
+pub fn json(bytes: &[u8], root: Root, members: &[&str]) -> Finding {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let found = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => Root::Object,
+        Some(b'[') => Root::Array,
+        _ => return Finding::Bad("not a JSON document".to_owned()),
+    };
+    if root != Root::Either && root != found {
+        return Finding::Bad(format!("the root of the JSON document is no {root:?}").to_lowercase());
+    }
+    if found == Root::Array {
+        return match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => Finding::Good,
+            Err(error) => Finding::Bad(format!("not valid JSON: {error}")),
+        };
+    }
+    match serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes) {
+        Ok(map) => match members.iter().find(|member| !map.contains_key(**member)) {
+            None => Finding::Good,
+            Some(member) => Finding::Bad(format!("the JSON document has no member {member:?}")),
+        },
+        Err(error) => Finding::Bad(format!("not valid JSON: {error}")),
+    }
+}
+
+fn xml(body: impl Read) -> Finding {
+    let mut start = Vec::new();
+    if let Err(error) = body.take(SNIFF).read_to_end(&mut start) {
+        return Finding::Bad(format!("the body cannot be read: {error}"));
+    }
+    let start = String::from_utf8_lossy(&start).to_lowercase();
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if !start.starts_with('<') && !start.contains('\0') {
+        return Finding::Bad("not an XML document".to_owned());
+    }
+    if start.starts_with("<!doctype html") || start.starts_with("<html") {
+        return Finding::Bad("an HTML page instead of the document".to_owned());
+    }
+    Finding::Good
+}
+
+fn not_html(content_type: Option<&str>) -> Finding {
+    let html = content_type
+        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/html"));
+    if html {
+        Finding::Bad("an HTML page instead of the document".to_owned())
+    } else {
+        Finding::Good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn package() -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let stored =
+            SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        writer.start_file("a.nuspec", SimpleFileOptions::default()).unwrap();
+        writer.write_all(b"<package/>").unwrap();
+        writer.start_file("lib/a.dll", stored).unwrap();
+        writer.write_all(&[7; 5000]).unwrap();
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn nupkg(bytes: &[u8]) -> Finding {
+        verify(Check::Nupkg, None, Cursor::new(bytes))
+    }
+
+    #[test]
+    fn a_whole_package_is_good_and_no_part_of_it_is() {
+        let whole = package();
+        assert_eq!(nupkg(&whole), Finding::Good);
+        for length in 0..whole.len() {
+            assert!(matches!(nupkg(&whole[..length]), Finding::Bad(_)), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_damaged_byte_of_file_data_is_found() {
+        let mut damaged = package();
+        let data = damaged.windows(100).position(|window| window == [7; 100]).unwrap();
+        damaged[data + 50] ^= 1;
+        assert!(matches!(nupkg(&damaged), Finding::Bad(_)));
+        assert!(matches!(nupkg(b"<html>login</html>"), Finding::Bad(_)));
+    }
+
+    #[track_caller]
+    fn check_json(text: &str, root: Root, members: &[&str], good: bool) {
+        let finding = json(text.as_bytes(), root, members);
+        assert_eq!(finding == Finding::Good, good, "{text}: {finding:?}");
+    }
+
+    #[test]
+    fn json_documents() {
+        check_json(r#"{"versions":[]}"#, Root::Object, &["versions"], true);
+        check_json("\u{feff} {\"versions\":[]}", Root::Object, &["versions"], true);
+        check_json(r#"{"version":[]}"#, Root::Object, &["versions"], false);
+        check_json("[]", Root::Object, &[], false);
+        check_json("[1]", Root::Either, &[], true);
+        check_json("[1", Root::Either, &[], false);
+        check_json(r#"{"a":1}}"#, Root::Object, &[], false);
+        check_json(r#"{"a":1"#, Root::Object, &[], false);
+        check_json("<html>", Root::Object, &[], false);
+        check_json("", Root::Either, &[], false);
+        check_json(&format!("{}{}", "[".repeat(300), "]".repeat(300)), Root::Array, &[], false);
+    }
+
+    #[test]
+    fn manifests_and_files() {
+        let xml = |text: &str| verify(Check::Xml, None, Cursor::new(text.as_bytes()));
+        assert_eq!(xml("\u{feff}<?xml version=\"1.0\"?><package/>"), Finding::Good);
+        assert!(matches!(xml("<!DOCTYPE html><html>"), Finding::Bad(_)));
+        assert!(matches!(xml("{}"), Finding::Bad(_)));
+        let any = |kind| verify(Check::Any, Some(kind), Cursor::new(b"x"));
+        assert_eq!(any("image/png"), Finding::Good);
+        assert!(matches!(any("text/HTML; charset=utf-8"), Finding::Bad(_)));
+    }
+}

@@ -1,0 +1,184 @@
+//! Documents as clients get them: pure functions of a stored body, memoised.
+//!
+//! A view depends on the body, the links that are known, our base URL and the encoding; nothing of
+//! a request but its base URL reaches it, so a made-up `Host` can poison nothing. What is stored
+//! stays as the upstream sent it.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use moka::future::Cache;
+
+use crate::entry::Digest;
+use crate::nuget::resource::{DocRule, View};
+use crate::nuget::rewrite::{self, Place};
+use crate::nuget::service_index::{RenderOptions, WebLinks};
+use crate::observe::Metrics;
+use crate::proxy::discovery::Discovered;
+use crate::proxy::error::Error;
+
+/// Base URLs under which views are kept; others are rendered anew each time.
+const BASES_MAX: usize = 8;
+
+/// Below this, compressing costs more bytes and time than it saves.
+const GZIP_MIN: usize = 1024;
+
+/// Documents up to this size are rendered where they are wanted; larger ones on the blocking pool.
+const INLINE_MAX: usize = 32 * 1024;
+
+/// A document ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The body in the encoding.
+    pub bytes: Bytes,
+    /// Strong entity tag of exactly these bytes, with quotes.
+    pub etag: Arc<str>,
+    /// Whether `bytes` is gzip.
+    pub gzip: bool,
+    /// Pages that links of the document were replaced by: token and upstream URL.
+    pub pages: Arc<[(String, String)]>,
+}
+
+/// What a view is a function of, besides the body.
+#[derive(Clone)]
+pub struct Subject {
+    /// The kind of document.
+    pub rule: &'static DocRule,
+    /// Our path segment of its resource.
+    pub slug: &'static str,
+    /// Digest of the stored body.
+    pub digest: Digest,
+    /// Our base URL, ending in `/v3/`.
+    pub base: Arc<str>,
+    /// What is known of the upstream, for documents with links.
+    pub discovered: Option<Arc<Discovered>>,
+    /// Whether the client accepts gzip.
+    pub gzip: bool,
+    /// What becomes of templates of web pages.
+    pub web_links: WebLinks,
+}
+
+type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
+
+/// The memo.
+pub struct Views {
+    memo: Cache<MemoKey, Arc<Rendered>>,
+    bases: Mutex<Vec<Arc<str>>>,
+}
+
+impl Views {
+    /// A memo of at most `bytes` bytes.
+    pub fn new(bytes: u64) -> Self {
+        let weigh = |_: &MemoKey, view: &Arc<Rendered>| {
+            u32::try_from(view.bytes.len() + 512).unwrap_or(u32::MAX)
+        };
+        let memo = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigh)
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .build();
+        Self { memo, bases: Mutex::default() }
+    }
+
+    /// The view if it is in memory.
+    pub async fn hot(&self, subject: &Subject) -> Option<Arc<Rendered>> {
+        self.memo.get(&subject.key()).await
+    }
+
+    /// The view of a body that `load` fetches if the view is not in memory. However many ask, it is
+    /// rendered once.
+    ///
+    /// # Errors
+    /// What `load` fails with, and [`Error::Upstream`] when the body cannot be shown.
+    pub async fn render(
+        &self,
+        subject: Subject,
+        metrics: &Metrics,
+        load: impl Future<Output = Result<Bytes, Error>>,
+    ) -> Result<Arc<Rendered>, Error> {
+        let encoding = if subject.gzip { "gzip" } else { "identity" };
+        let known = self.knows(&subject.base);
+        let key = subject.key();
+        let work = async move {
+            let body = load.await?;
+            metrics.views.with_label_values(&[encoding]).inc();
+            render(subject, body).await
+        };
+        if !known {
+            return work.await;
+        }
+        self.memo.try_get_with(key, work).await.map_err(|error| (*error).clone())
+    }
+
+    /// Whether views under this base are kept.
+    fn knows(&self, base: &Arc<str>) -> bool {
+        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        if bases.contains(base) {
+            return true;
+        }
+        let room = bases.len() < BASES_MAX;
+        if room {
+            bases.push(Arc::clone(base));
+        }
+        room
+    }
+}
+
+impl Subject {
+    /// A version list or vulnerability page is the same under every base.
+    fn key(&self) -> MemoKey {
+        match self.rule.view {
+            View::Raw | View::Document => (self.digest, "", Arc::from(""), 0, self.gzip),
+            View::Links(_) | View::ServiceIndex => {
+                let generation =
+                    self.discovered.as_ref().map_or(0, |known| known.map.generation());
+                (self.digest, self.rule.name, Arc::clone(&self.base), generation, self.gzip)
+            }
+        }
+    }
+}
+
+async fn render(subject: Subject, body: Bytes) -> Result<Arc<Rendered>, Error> {
+    if body.len() <= INLINE_MAX {
+        return transform(&subject, body).map(Arc::new);
+    }
+    let work = tokio::task::spawn_blocking(move || transform(&subject, body));
+    let rendered = work.await.map_err(|_| Error::internal("rendering a document panicked"))?;
+    rendered.map(Arc::new)
+}
+
+fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
+    let (identity, pages) = match (subject.rule.view, &subject.discovered) {
+        (View::Links(rule), Some(known)) => {
+            let place = Place { base: &subject.base, slug: subject.slug };
+            let links = rewrite::links(&body, rule, &known.map, place)
+                .map_err(|error| Error::unusable(format!("cannot show the document: {error}")))?;
+            (Bytes::from(links.bytes), links.pages)
+        }
+        (View::ServiceIndex, Some(known)) => {
+            let options = RenderOptions { base: &subject.base, web_links: subject.web_links };
+            (Bytes::from(known.index.render(&options)), Vec::new())
+        }
+        (View::Links(_) | View::ServiceIndex, None) => {
+            return Err(Error::internal("the upstream's service index is not known"));
+        }
+        (View::Raw | View::Document, _) => (body, Vec::new()),
+    };
+    let gzip = subject.gzip && identity.len() >= GZIP_MIN;
+    let bytes = if gzip { compress(&identity)? } else { identity };
+    let tag = Digest::of(&bytes).to_hex();
+    let etag = format!("\"{}{}\"", &tag[..32], if gzip { "-gz" } else { "" });
+    Ok(Rendered { bytes, etag: etag.into(), gzip, pages: pages.into() })
+}
+
+fn compress(identity: &[u8]) -> Result<Bytes, Error> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(identity.len() / 4), Compression::new(5));
+    encoder
+        .write_all(identity)
+        .and_then(|()| encoder.finish())
+        .map(Bytes::from)
+        .map_err(|error| Error::internal(format!("compressing failed: {error}")))
+}

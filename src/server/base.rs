@@ -1,0 +1,201 @@
+//! Under which URL a client sees us: the base of every link we write.
+//!
+//! `public_url` wins. Otherwise it is the request's own host, if that is one of ours: a made-up
+//! `Host` would make clients that share a cache with the attacker download from elsewhere.
+//! Forwarded headers count only from `trusted_proxies`. Schemes are never mixed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::uri::Authority;
+use ipnet::IpNet;
+use url::{Host, Url};
+
+/// How the base is found.
+#[derive(Clone, Debug, Default)]
+pub struct BaseRules {
+    /// Configured; always the answer when set.
+    pub public_url: Option<Url>,
+    /// Hosts accepted besides loopback, the connection's own address and the machine's name; with
+    /// or without port.
+    pub allowed_hosts: Vec<String>,
+    /// Peers whose forwarded headers count.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What a request says of where it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// `Host`, or `:authority`.
+    pub host: Option<&'a str>,
+    /// All headers, for the forwarded ones.
+    pub headers: &'a HeaderMap,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Our end of it.
+    pub local: SocketAddr,
+}
+
+/// Why there is no base for a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseError {
+    /// No host, or none that can be read.
+    #[error("the request names no valid host")]
+    NoHost,
+    /// A host that is not ours.
+    #[error("{0:?} is not a host of this server; add it to allowed_hosts, or set public_url")]
+    Misdirected(String),
+}
+
+impl BaseRules {
+    /// The base URL for a request, ending in `/v3/`.
+    ///
+    /// # Errors
+    /// [`BaseError`] when `public_url` is not set and the host is none of ours.
+    pub fn base_of(&self, origin: &Origin<'_>) -> Result<Arc<str>, BaseError> {
+        if let Some(url) = &self.public_url {
+            return Ok(format!("{}/v3/", url.as_str().trim_end_matches('/')).into());
+        }
+        let trusted = self.trusted_proxies.iter().any(|net| net.contains(&origin.peer));
+        let forwarded =
+            |name| trusted.then(|| first_value(origin.headers, name)).flatten();
+        let host = forwarded("x-forwarded-host").or(origin.host).ok_or(BaseError::NoHost)?;
+        let authority: Authority = host.trim().parse().map_err(|_| BaseError::NoHost)?;
+        if authority.as_str().contains('@') {
+            return Err(BaseError::NoHost);
+        }
+        if !self.is_ours(&authority, origin.local.ip()) {
+            return Err(BaseError::Misdirected(authority.to_string()));
+        }
+        let https = forwarded("x-forwarded-proto").is_some_and(|it| it.eq_ignore_ascii_case("https"));
+        let scheme = if https { "https" } else { "http" };
+        let prefix = forwarded("x-forwarded-prefix").and_then(clean_prefix).unwrap_or_default();
+        Ok(format!("{scheme}://{}{prefix}/v3/", authority.as_str().to_ascii_lowercase()).into())
+    }
+
+    /// The path prefix that requests may carry.
+    pub fn prefix(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+    }
+
+    fn is_ours(&self, authority: &Authority, local: IpAddr) -> bool {
+        let name = authority.host();
+        let listed = self.allowed_hosts.iter().any(|allowed| {
+            allowed.eq_ignore_ascii_case(name) || allowed.eq_ignore_ascii_case(authority.as_str())
+        });
+        listed
+            || match Host::parse(name) {
+                Ok(Host::Ipv4(ip)) => ip.is_loopback() || IpAddr::V4(ip) == local.to_canonical(),
+                Ok(Host::Ipv6(ip)) => ip.is_loopback() || IpAddr::V6(ip) == local,
+                Ok(Host::Domain(name)) => {
+                    name == "localhost" || name.ends_with(".localhost") || is_machine(&name)
+                }
+                Err(_) => false,
+            }
+    }
+}
+
+fn is_machine(name: &str) -> bool {
+    rustix::system::uname().nodename().to_str().is_ok_and(|node| {
+        let short = node.split('.').next().unwrap_or(node);
+        name.eq_ignore_ascii_case(node) || name.eq_ignore_ascii_case(short)
+    })
+}
+
+/// The value nearest to the client: proxies append.
+fn first_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let value = headers.get(name)?.to_str().ok()?;
+    value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// A prefix made of plain path segments, without its last slash.
+fn clean_prefix(given: &str) -> Option<String> {
+    let segments: Vec<&str> = given.split('/').filter(|segment| !segment.is_empty()).collect();
+    let plain = |segment: &&str| {
+        !matches!(*segment, "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    segments.iter().all(plain).then(|| {
+        segments.iter().fold(String::new(), |path, segment| path + "/" + segment)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> BaseRules {
+        BaseRules {
+            public_url: None,
+            allowed_hosts: vec!["nuget.example.com".into(), "other.example:8443".into()],
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        }
+    }
+
+    #[track_caller]
+    fn check(rules: &BaseRules, peer: &str, host: &str, headers: &[(&str, &str)], expected: &str) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().unwrap();
+            map.append(name, value.parse().unwrap());
+        }
+        let origin = Origin {
+            host: Some(host),
+            headers: &map,
+            peer: peer.parse().unwrap(),
+            local: "192.0.2.7:6842".parse().unwrap(),
+        };
+        let found = match rules.base_of(&origin) {
+            Ok(base) => base.to_string(),
+            Err(BaseError::NoHost) => "none".to_owned(),
+            Err(BaseError::Misdirected(host)) => format!("not {host}"),
+        };
+        assert_eq!(found, expected, "{host} {headers:?}");
+    }
+
+    #[test]
+    fn our_own_hosts() {
+        let rules = rules();
+        let on = |host, expected| check(&rules, "192.0.2.1", host, &[], expected);
+        on("localhost:6842", "http://localhost:6842/v3/");
+        on("127.0.0.1:6842", "http://127.0.0.1:6842/v3/");
+        on("[::1]:6842", "http://[::1]:6842/v3/");
+        on("192.0.2.7:6842", "http://192.0.2.7:6842/v3/");
+        on("NuGet.Example.com", "http://nuget.example.com/v3/");
+        on("nuget.example.com:99", "http://nuget.example.com:99/v3/");
+        on("other.example:8443", "http://other.example:8443/v3/");
+        on("other.example:8444", "not other.example:8444");
+        on("evil.example", "not evil.example");
+        on("192.0.2.8", "not 192.0.2.8");
+        on("localhost.evil.example", "not localhost.evil.example");
+        on("a b", "none");
+        on("user@localhost", "none");
+    }
+
+    #[test]
+    fn forwarded_headers_count_only_from_trusted_proxies() {
+        let rules = rules();
+        let headers = [
+            ("x-forwarded-host", "nuget.example.com, inner"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-prefix", "/a/b/"),
+        ];
+        check(&rules, "10.1.2.3", "localhost", &headers, "https://nuget.example.com/a/b/v3/");
+        check(&rules, "192.0.2.1", "localhost", &headers, "http://localhost/v3/");
+        let evil = [("x-forwarded-host", "evil.example")];
+        check(&rules, "10.1.2.3", "localhost", &evil, "not evil.example");
+        let prefix = [("x-forwarded-prefix", "/a/../b")];
+        check(&rules, "10.1.2.3", "localhost", &prefix, "http://localhost/v3/");
+    }
+
+    #[test]
+    fn public_url_wins() {
+        let rules = BaseRules {
+            public_url: Some("https://nuget.corp.example/feed".parse().unwrap()),
+            ..rules()
+        };
+        check(&rules, "192.0.2.1", "evil.example", &[], "https://nuget.corp.example/feed/v3/");
+        assert_eq!(rules.prefix(), "/feed");
+    }
+}

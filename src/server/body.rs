@@ -1,0 +1,122 @@
+//! Response bodies as hyper reads them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::observe::Metrics;
+use crate::proxy::Seat;
+use crate::store::{BlobReader, DraftReader, StoreError};
+
+/// A response body. Sent bytes are counted as they are handed to the connection.
+pub struct ResponseBody {
+    source: Source,
+    left: Option<u64>,
+    meter: Option<Meter>,
+}
+
+/// Counts what a body sends.
+struct Meter {
+    metrics: Arc<Metrics>,
+    saved: bool,
+}
+
+enum Source {
+    Empty,
+    Bytes(Bytes),
+    Blob(BlobReader),
+    Draft(Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>),
+}
+
+impl ResponseBody {
+    /// Nothing.
+    pub const fn empty() -> Self {
+        Self { source: Source::Empty, left: Some(0), meter: None }
+    }
+
+    /// Nothing, of a body that would have this length.
+    pub const fn announced(length: Option<u64>) -> Self {
+        Self { source: Source::Empty, left: length, meter: None }
+    }
+
+    /// Bytes in memory.
+    pub const fn bytes(bytes: Bytes) -> Self {
+        let left = Some(bytes.len() as u64);
+        Self { source: Source::Bytes(bytes), left, meter: None }
+    }
+
+    /// A range of a stored body.
+    pub fn blob(reader: BlobReader) -> Self {
+        let left = Some(reader.left());
+        Self { source: Source::Blob(reader), left, meter: None }
+    }
+
+    /// A body that is still arriving, of this length if it is known; `seat` keeps its fill going.
+    pub fn draft(reader: DraftReader, length: Option<u64>, seat: Option<Seat>) -> Self {
+        let stream = futures_util::stream::unfold((reader, seat), |(mut reader, seat)| async {
+            let next = reader.next().await?;
+            Some((next, (reader, seat)))
+        });
+        Self { source: Source::Draft(Box::pin(stream)), left: length, meter: None }
+    }
+
+    /// The same body, counted; `saved` says that its bytes were spared the way from the upstream.
+    pub fn metered(self, metrics: &Arc<Metrics>, saved: bool) -> Self {
+        Self { meter: Some(Meter { metrics: Arc::clone(metrics), saved }), ..self }
+    }
+
+    /// Its length, if it is known.
+    pub const fn length(&self) -> Option<u64> {
+        self.left
+    }
+
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StoreError>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Source::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Source::Blob(reader) => reader.poll_next(cx),
+            Source::Draft(stream) => stream.as_mut().poll_next(cx),
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = StoreError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
+        let this = &mut *self;
+        let next = ready!(this.poll_source(cx));
+        if let Some(Ok(bytes)) = &next {
+            let sent = bytes.len() as u64;
+            this.left = this.left.map(|left| left.saturating_sub(sent));
+            if let Some(meter) = &this.meter {
+                meter.metrics.client_bytes.inc_by(sent);
+                if meter.saved {
+                    meter.metrics.saved_bytes.inc_by(sent);
+                }
+            }
+        }
+        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // A draft of known length still has to be released before it may end.
+        !matches!(self.source, Source::Draft(_)) && self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

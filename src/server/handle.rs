@@ -1,0 +1,337 @@
+//! From a request to its response: routes, base URL, the proxy, headers, counters, the log line.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HOST, PRAGMA, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use moka::sync::Cache;
+
+use crate::clock::Stopwatch;
+use crate::nuget::route::{self, RouteError, Target};
+use crate::observe::CacheStatus;
+use crate::policy::directives::Directives;
+use crate::proxy::{self, Proxy};
+use crate::server::base::{BaseError, BaseRules, Origin};
+use crate::server::body::ResponseBody;
+use crate::server::error::{is_worth_a_warning, status_of};
+use crate::server::{own, respond};
+use crate::upstream::ClientIdentity;
+
+/// Longest request target, in bytes.
+const TARGET_MAX: usize = 8192;
+
+/// Restore sessions that were warned, so that a console shows a warning once.
+const SESSIONS_MAX: u64 = 4096;
+const SESSION_LIFE: Duration = Duration::from_secs(3600);
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
+const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
+const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
+
+/// Everything the handling of requests shares.
+pub struct App {
+    proxy: Proxy,
+    bases: BaseRules,
+    ready: AtomicBool,
+    requests: AtomicU64,
+    /// Tells requests of this run from those of others.
+    run: u64,
+    warned: Cache<HeaderValue, ()>,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The client's.
+    pub peer: SocketAddr,
+    /// Ours.
+    pub local: SocketAddr,
+}
+
+/// A response and what is counted of it.
+struct Answer {
+    response: Response<ResponseBody>,
+    resource: &'static str,
+    cache: CacheStatus,
+}
+
+impl App {
+    /// Handles requests with `proxy`, under base URLs by these rules.
+    pub fn new(proxy: Proxy, bases: BaseRules) -> Self {
+        let run = proxy.clock().now().as_millis() << 8 ^ u64::from(std::process::id());
+        let warned =
+            Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(SESSION_LIFE).build();
+        Self { proxy, bases, ready: AtomicBool::new(true), requests: AtomicU64::new(0), run, warned }
+    }
+
+    /// The proxy behind it.
+    pub const fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// From now on the daemon says that it is stopping.
+    pub fn stop(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+
+    /// Answers a request.
+    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody> {
+        let started = Stopwatch::start();
+        let (parts, _) = request.into_parts();
+        let id = self.request_id(&parts.headers);
+        let mut answer = self.answer(ends, &parts).await;
+        let headers = answer.response.headers_mut();
+        headers.insert(CACHE_STATUS, HeaderValue::from_static(answer.cache.header()));
+        headers.insert(REQUEST_ID, id.clone());
+        if parts.method == Method::HEAD {
+            drop_body(&mut answer.response);
+        }
+        self.record(ends, &parts, &id, (&answer, started));
+        let saved = answer.cache.saves_bytes();
+        answer.response.map(|body| body.metered(self.proxy.metrics(), saved))
+    }
+
+    async fn answer(&self, ends: Ends, parts: &http::request::Parts) -> Answer {
+        let path = parts.uri.path();
+        let own = |resource, response| Answer { response, resource, cache: CacheStatus::Own };
+        let target_length = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
+        if target_length > TARGET_MAX {
+            let text = format!("the request target is longer than {TARGET_MAX} bytes\n");
+            return own("none", own::text(StatusCode::URI_TOO_LONG, text));
+        }
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return own("none", own::not_allowed(&parts.method));
+        }
+        let prefix = self.bases.prefix();
+        let below = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let ready = self.ready.load(Ordering::Acquire);
+        if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
+            return own(resource, response);
+        }
+        let routed = below.strip_prefix("/v3/").ok_or(RouteError::NotFound);
+        let target = match routed.and_then(|path| route::parse(path, parts.uri.query())) {
+            Ok(target) => target,
+            Err(error) => return own("none", unroutable(error)),
+        };
+        let resource = target.rule.name;
+        match self.base_of(ends, parts) {
+            Ok(base) => self.document(parts, target, base).await,
+            Err(error) => own(resource, misdirected(&error)),
+        }
+    }
+
+    fn base_of(&self, ends: Ends, parts: &http::request::Parts) -> Result<Arc<str>, BaseError> {
+        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        self.bases.base_of(&Origin {
+            host: host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)),
+            headers: &parts.headers,
+            peer: ends.peer.ip().to_canonical(),
+            local: ends.local,
+        })
+    }
+
+    async fn document(
+        &self,
+        parts: &http::request::Parts,
+        target: Target,
+        base: Arc<str>,
+    ) -> Answer {
+        let rule = target.rule;
+        let head = parts.method == Method::HEAD;
+        let request = proxy::Request {
+            target,
+            base,
+            head,
+            whole: parts.version < Version::HTTP_11,
+            gzip: accepts_gzip(&parts.headers),
+            directives: directives_of(&parts.headers),
+            identity: identity_of(&parts.headers),
+        };
+        match self.proxy.serve(&request).await {
+            Ok(reply) => {
+                let (cache, warning) = (reply.cache, reply.warning.clone());
+                let mut response = respond::respond(reply, rule, &parts.headers, head);
+                if let CacheStatus::Stale(reason) = cache {
+                    self.proxy.metrics().stale.with_label_values(&[reason.name()]).inc();
+                    self.warn(&parts.headers, &mut response, warning.as_deref(), rule.name);
+                }
+                Answer { response, resource: rule.name, cache }
+            }
+            Err(error) => {
+                let mut response = own::text(status_of(&error), format!("{error}\n"));
+                if is_worth_a_warning(&error) {
+                    insert_warning(&mut response, &format!("nugate: {error}"));
+                }
+                Answer { response, resource: rule.name, cache: error.cache_status() }
+            }
+        }
+    }
+
+    /// Tells the developer in the client's console, once for each session.
+    fn warn(
+        &self,
+        headers: &HeaderMap,
+        response: &mut Response<ResponseBody>,
+        cause: Option<&str>,
+        resource: &str,
+    ) {
+        if let Some(session) = headers.get(SESSION) {
+            if self.warned.contains_key(session) {
+                return;
+            }
+            self.warned.insert(session.clone(), ());
+        }
+        let cause = cause.unwrap_or("the upstream does not answer");
+        insert_warning(response, &format!("nugate served a stored {resource}: {cause}"));
+    }
+
+    /// The client's own identifier if it is a plain word, else one of ours.
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        if let Some(given) = headers.get(REQUEST_ID) {
+            let bytes = given.as_bytes();
+            if (1..=64).contains(&bytes.len()) && bytes.iter().all(|byte| plain(byte)) {
+                return given.clone();
+            }
+        }
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{:x}-{number:x}", self.run);
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
+
+    fn record(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+        id: &HeaderValue,
+        (answer, started): (&Answer, Stopwatch),
+    ) {
+        let status = answer.response.status();
+        let class = match status.as_u16() {
+            100..=199 => "1xx",
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        let metrics = self.proxy.metrics();
+        let labels = [answer.resource, answer.cache.name(), class];
+        metrics.requests.with_label_values(&labels).inc();
+        let elapsed = started.elapsed();
+        let seconds = metrics.request_seconds.with_label_values(&[answer.resource]);
+        seconds.observe(elapsed.as_secs_f64());
+        tracing::info!(
+            target: "nugate::access",
+            request_id = id.to_str().unwrap_or("-"),
+            client = %ends.peer.ip(),
+            method = %parts.method,
+            path = parts.uri.path(),
+            resource = answer.resource,
+            status = status.as_u16(),
+            cache = answer.cache.name(),
+            bytes = answer.response.body().length(),
+            duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+            "request"
+        );
+    }
+}
+
+/// Leaves the body of a response to HEAD out, and its length in.
+fn drop_body(response: &mut Response<ResponseBody>) {
+    let body = std::mem::replace(response.body_mut(), ResponseBody::empty());
+    if let Some(length) = body.length().filter(|length| *length > 0) {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+}
+
+fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
+    let clean: String = text
+        .chars()
+        .map(|char| if char.is_ascii_graphic() { char } else { ' ' })
+        .take(500)
+        .collect();
+    if let Ok(value) = HeaderValue::from_str(&clean) {
+        response.headers_mut().insert(WARNING, value);
+    }
+}
+
+fn unroutable(error: RouteError) -> Response<ResponseBody> {
+    let status = match error {
+        RouteError::NotFound => StatusCode::NOT_FOUND,
+        RouteError::BadPath | RouteError::BadQuery => StatusCode::BAD_REQUEST,
+    };
+    own::text(status, format!("{error}\n"))
+}
+
+fn misdirected(error: &BaseError) -> Response<ResponseBody> {
+    let status = match error {
+        BaseError::NoHost => StatusCode::BAD_REQUEST,
+        BaseError::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
+    };
+    own::text(status, format!("{error}\n"))
+}
+
+/// RFC 9110 section 12.5.3, as far as gzip is concerned.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut any = None;
+    for part in values.flat_map(|value| value.split(',')) {
+        let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        let accepted = weight.is_ok_and(|weight| weight > 0.0);
+        match coding.trim() {
+            coding if coding.eq_ignore_ascii_case("gzip") => return accepted,
+            coding if coding.eq_ignore_ascii_case("x-gzip") => return accepted,
+            "*" => any = Some(accepted),
+            _ => {}
+        }
+    }
+    any.unwrap_or(false)
+}
+
+fn directives_of(headers: &HeaderMap) -> Directives {
+    let texts = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    Directives::parse(texts(CACHE_CONTROL), texts(PRAGMA))
+}
+
+fn identity_of(headers: &HeaderMap) -> ClientIdentity {
+    ClientIdentity {
+        user_agent: headers.get(USER_AGENT).cloned(),
+        client_version: headers.get(CLIENT_VERSION).cloned(),
+        session_id: headers.get(SESSION).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(accept: &[&str], expected: bool) {
+        let mut headers = HeaderMap::new();
+        for value in accept {
+            headers.append(ACCEPT_ENCODING, value.parse().unwrap());
+        }
+        assert_eq!(accepts_gzip(&headers), expected, "{accept:?}");
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_accept_it() {
+        check(&[], false);
+        check(&["gzip, deflate"], true);
+        check(&["deflate", "GZIP"], true);
+        check(&["gzip;q=0"], false);
+        check(&["gzip; q=0.5"], true);
+        check(&["*"], true);
+        check(&["*;q=0"], false);
+        check(&["*, gzip;q=0"], false);
+        check(&["identity", "br"], false);
+        check(&["gzip;q=x"], false);
+    }
+}

@@ -1,0 +1,123 @@
+//! Connections: accepting, limits, and the end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::server::handle::{App, Ends};
+
+/// For the head of a request, and between requests of a connection.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Bytes of output buffered for a connection, and the longest request head.
+const BUFFER: usize = 64 * 1024;
+
+/// Streams at once on an HTTP/2 connection, and the bytes of a header list there.
+const STREAMS_MAX: u32 = 128;
+const HEADER_LIST_MAX: u32 = 32 * 1024;
+
+/// After a failed accept (no descriptors left), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Limits of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// How long responses under way may take when the listener stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// Serves connections of `listener` until `shutdown` resolves; then responses under way finish
+/// within the limit and idle connections are closed.
+pub async fn run(
+    listener: TcpListener,
+    app: Arc<App>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    let builder = Arc::new(builder());
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &permits) => accepted,
+            () = &mut shutdown => break,
+        };
+        let Some((stream, ends, permit)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let service = {
+            let app = Arc::clone(&app);
+            service_fn(move |request| {
+                let app = Arc::clone(&app);
+                async move { Ok::<_, Infallible>(app.handle(ends, request).await) }
+            })
+        };
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        let gauge = app.proxy().metrics().connections.clone();
+        gauge.inc();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(client = %ends.peer, error, "a connection ended early");
+            }
+            gauge.dec();
+            drop(permit);
+        });
+    }
+    app.stop();
+    drop(listener);
+    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!("responses were cut off: shutdown_timeout is over");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, Ends, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    let (stream, peer) = match listener.accept().await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            return None;
+        }
+    };
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let local = stream.local_addr().unwrap_or(unspecified);
+    // Heads and small documents must not wait for the client's acknowledgement.
+    drop(stream.set_nodelay(true));
+    Some((stream, Ends { peer, local }, permit))
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(BUFFER)
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15))
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_LIST_MAX)
+        .max_send_buf_size(BUFFER);
+    builder
+}

@@ -1,0 +1,14 @@
+//! The edge: speaks HTTP, knows no freshness.
+
+mod base;
+mod body;
+mod error;
+mod handle;
+mod listen;
+mod own;
+mod range;
+mod respond;
+
+pub use base::BaseRules;
+pub use handle::App;
+pub use listen::{Limits, run};

@@ -1,0 +1,81 @@
+//! What nugate answers itself: health, metrics, and where to go.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::proxy::Proxy;
+use crate::server::body::ResponseBody;
+
+/// Methods that documents can be asked with.
+pub const METHODS: &str = "GET, HEAD";
+
+/// The answer to a path that is nugate's own, and the name it is counted under.
+pub fn answer(
+    path: &str,
+    proxy: &Proxy,
+    ready: bool,
+) -> Option<(&'static str, Response<ResponseBody>)> {
+    let response = match path {
+        "/-/health" => ("health", text(StatusCode::OK, "alive\n")),
+        "/-/ready" => ("ready", readiness(ready)),
+        "/metrics" => ("metrics", metrics(proxy)),
+        "/" | "/index.json" | "/v3" | "/v3/" => ("redirect", redirect("v3/index.json", path)),
+        _ => return None,
+    };
+    Some(response)
+}
+
+fn readiness(ready: bool) -> Response<ResponseBody> {
+    if ready {
+        text(StatusCode::OK, "ready\n")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    }
+}
+
+fn metrics(proxy: &Proxy) -> Response<ResponseBody> {
+    let metrics: &Arc<_> = proxy.metrics();
+    let totals = proxy.totals();
+    let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    metrics.store_bytes.set(gauge(totals.bodies_bytes));
+    metrics.store_entries.set(gauge(totals.entries));
+    metrics.store_absent.set(gauge(totals.absent));
+    let mut response = text(StatusCode::OK, metrics.render());
+    let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// A relative reference, so that it holds under every prefix and host.
+fn redirect(to: &str, from: &str) -> Response<ResponseBody> {
+    let to = match from {
+        "/v3" => "v3/index.json",
+        "/v3/" => "index.json",
+        _ => to,
+    };
+    let mut response = text(StatusCode::FOUND, "the service index is at v3/index.json\n");
+    if let Ok(value) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}
+
+/// Plain text.
+pub fn text(status: StatusCode, text: impl Into<String>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::bytes(Bytes::from(text.into())));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// 405 for a method that no document has.
+pub fn not_allowed(method: &Method) -> Response<ResponseBody> {
+    let message = format!("{method} is not allowed here; allowed: {METHODS}\n");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
