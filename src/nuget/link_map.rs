@@ -287,7 +287,10 @@ mod tests {
         let mut map = many("a");
         map.merge_older(&many("b"));
         assert_eq!(map.pairs().count(), MAX_BASES);
-        assert!(map.pairs().all(|(base, _)| base.starts_with("https://h/a/")));
+        assert!(
+            map.pairs()
+                .all(|(base, _)| base.starts_with("https://h/a/"))
+        );
     }
 
     #[test]

@@ -73,8 +73,9 @@ impl Bound {
             }
             // Bounds of a page are the upstream's spelling: its URLs are opaque to clients.
             "{lower}" => PackageVersion::parse(given).map(|_| given.to_owned()),
-            "{upper}.json" => PackageVersion::parse(strip_extension(given, ".json")?)
-                .map(|_| given.to_owned()),
+            "{upper}.json" => {
+                PackageVersion::parse(strip_extension(given, ".json")?).map(|_| given.to_owned())
+            }
             "{type}" => {
                 let suffix = suffixes.iter().find(|suffix| **suffix == given)?;
                 self.suffix = Some((*suffix).to_owned());
@@ -82,7 +83,9 @@ impl Bound {
             }
             "{token}" => {
                 let hex = given.len() == TOKEN_LENGTH
-                    && given.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                    && given
+                        .bytes()
+                        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
                 self.token = hex.then(|| given.to_owned());
                 self.token.clone()
             }
@@ -103,8 +106,8 @@ impl Bound {
         let stem = strip_extension(given, ".nupkg")?;
         let cut = stem.char_indices().nth(id.as_str().chars().count())?.0;
         let (given_id, given_version) = (stem.get(..cut)?, stem.get(cut..)?.strip_prefix('.')?);
-        let same = PackageId::parse(given_id)? == *id
-            && PackageVersion::parse(given_version)? == *version;
+        let same =
+            PackageId::parse(given_id)? == *id && PackageVersion::parse(given_version)? == *version;
         same.then(|| format!("{id}.{}.nupkg", version.as_str()))
     }
 }
@@ -158,15 +161,39 @@ mod tests {
         check("{id}/index.json", "A.B/index.json", Some("a.b/index.json"));
         check("{id}/index.json", "a.b/Index.json", None);
         check("{id}/index.json", "a..b/index.json", None);
-        check("{id}/{version}/{id}.nuspec", "A/1.0/a.nuspec", Some("a/1.0.0/a.nuspec"));
+        check(
+            "{id}/{version}/{id}.nuspec",
+            "A/1.0/a.nuspec",
+            Some("a/1.0.0/a.nuspec"),
+        );
         check("{id}/{version}/{id}.nuspec", "A/1.0/b.nuspec", None);
-        check("{id}/{version}.json", "A/1.0.0-Beta.json", Some("a/1.0.0-beta.json"));
-        check("{id}/page/{lower}/{upper}.json", "A/page/1.0/2.0.json", Some("a/page/1.0/2.0.json"));
-        check("{id}/page/{lower}/{upper}.json", "a/page/x/2.0.0.json", None);
-        check("{type}/index.json", "5.0.0/index.json", Some("5.0.0/index.json"));
+        check(
+            "{id}/{version}.json",
+            "A/1.0.0-Beta.json",
+            Some("a/1.0.0-beta.json"),
+        );
+        check(
+            "{id}/page/{lower}/{upper}.json",
+            "A/page/1.0/2.0.json",
+            Some("a/page/1.0/2.0.json"),
+        );
+        check(
+            "{id}/page/{lower}/{upper}.json",
+            "a/page/x/2.0.0.json",
+            None,
+        );
+        check(
+            "{type}/index.json",
+            "5.0.0/index.json",
+            Some("5.0.0/index.json"),
+        );
         check("{type}/index.json", "6.0.0/index.json", None);
         let token = "0123456789abcdef0123456789abcdef";
-        check("page/{token}", &format!("page/{token}"), Some(&format!("page/{token}")));
+        check(
+            "page/{token}",
+            &format!("page/{token}"),
+            Some(&format!("page/{token}")),
+        );
         check("page/{token}", "page/0123", None);
         check("data/{*}", "data/2015/a.json", Some("data/2015/a.json"));
         check("data/{*}", "data", None);

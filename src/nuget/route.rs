@@ -83,8 +83,11 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Target, RouteError> {
         return Ok(Target::service_index());
     }
     let resource = of_slug(slug).ok_or(RouteError::NotFound)?;
-    let suffixes: Vec<&str> =
-        resource.types.iter().filter_map(|name| Some(name.split_once('/')?.1)).collect();
+    let suffixes: Vec<&str> = resource
+        .types
+        .iter()
+        .filter_map(|name| Some(name.split_once('/')?.1))
+        .collect();
     let (rule, bound) = resource
         .docs
         .iter()
@@ -109,8 +112,9 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Target, RouteError> {
 fn decode(path: &str) -> Result<Vec<String>, RouteError> {
     path.split('/')
         .map(|segment| {
-            let text =
-                percent_decode_str(segment).decode_utf8().map_err(|_| RouteError::BadPath)?;
+            let text = percent_decode_str(segment)
+                .decode_utf8()
+                .map_err(|_| RouteError::BadPath)?;
             let hostile = |char: char| char.is_control() || matches!(char, '/' | '\\');
             match text.as_ref() {
                 "" | "." | ".." => Err(RouteError::BadPath),
@@ -131,7 +135,9 @@ fn canonical_query(query: &str) -> Result<String, RouteError> {
         return Err(RouteError::BadQuery);
     }
     pairs.sort_by(|left, right| left.0.cmp(&right.0));
-    Ok(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+    Ok(url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish())
 }
 
 impl Target {
@@ -178,7 +184,9 @@ impl Target {
     /// Where the upstream has the document, in the order to try; empty when the feed does not offer
     /// the resource, or for a page, whose URL its token names.
     pub fn upstream_urls(&self, feed: &Url, index: &ServiceIndex) -> Vec<Url> {
-        let Some(resource) = self.resource else { return vec![feed.clone()] };
+        let Some(resource) = self.resource else {
+            return vec![feed.clone()];
+        };
         if self.token.is_some() {
             return Vec::new();
         }
@@ -187,15 +195,29 @@ impl Target {
                 let suffix = self.suffix.as_deref().unwrap_or_default();
                 index.versioned(resource.slug, suffix).into_iter().collect()
             }
-            At::Document if resource.docs.first().is_some_and(|first| first.pattern == self.path) => {
+            At::Document
+                if resource
+                    .docs
+                    .first()
+                    .is_some_and(|first| first.pattern == self.path) =>
+            {
                 index.bases(resource.slug)
             }
             At::Document => {
-                let folder = |text: String| text.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
+                let folder = |text: String| {
+                    text.rsplit_once('/')
+                        .map(|(folder, _)| format!("{folder}/"))
+                };
                 let folders = index.bases(resource.slug).into_iter().filter_map(folder);
-                folders.map(|folder| folder + &self.encoded_path()).collect()
+                folders
+                    .map(|folder| folder + &self.encoded_path())
+                    .collect()
             }
-            _ => index.bases(resource.slug).into_iter().map(|base| base + &self.encoded_path()).collect(),
+            _ => index
+                .bases(resource.slug)
+                .into_iter()
+                .map(|base| base + &self.encoded_path())
+                .collect(),
         };
         let parsed = texts.iter().filter_map(|text| Url::parse(text).ok());
         parsed.map(|url| self.with_query(url)).collect()
@@ -210,6 +232,10 @@ impl Target {
 
     fn encoded_path(&self) -> String {
         let encode = |segment| utf8_percent_encode(segment, SEGMENT).to_string();
-        self.path.split('/').map(encode).collect::<Vec<_>>().join("/")
+        self.path
+            .split('/')
+            .map(encode)
+            .collect::<Vec<_>>()
+            .join("/")
     }
 }

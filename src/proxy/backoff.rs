@@ -37,8 +37,17 @@ impl Backoff {
 
     /// A refresh of the key failed at `now`: twice the last pause, from one second to one minute.
     pub fn failed(&self, key: &Key, now: Time) {
-        let pause = self.0.get(key).map_or(FIRST, |failed| (failed.pause * 2).min(LONGEST));
-        self.0.insert(key.clone(), Failed { until: now.plus(pause), pause });
+        let pause = self
+            .0
+            .get(key)
+            .map_or(FIRST, |failed| (failed.pause * 2).min(LONGEST));
+        self.0.insert(
+            key.clone(),
+            Failed {
+                until: now.plus(pause),
+                pause,
+            },
+        );
     }
 
     /// The upstream answered for the key.

@@ -58,20 +58,32 @@ impl Discovery {
     pub fn adopt(&self, body: &[u8], feed: &Url) -> Result<Adopted, String> {
         let index = ServiceIndex::parse(body, feed).map_err(|error| error.to_string())?;
         for name in index.unknown() {
-            tracing::debug!(resource_type = name, "the feed offers a resource nugate does not know");
+            tracing::debug!(
+                resource_type = name,
+                "the feed offers a resource nugate does not know"
+            );
         }
         let fresh = index.link_map();
         let (known, more) = self.remember(&fresh);
         let mut map = fresh;
         map.merge_older(&LinkMap::new(known.clone()));
-        let discovered = Arc::new(Discovered { hosts: index.hosts().into_iter().collect(), index, map });
+        let discovered = Arc::new(Discovered {
+            hosts: index.hosts().into_iter().collect(),
+            index,
+            map,
+        });
         self.current.store(Some(Arc::clone(&discovered)));
-        Ok(Adopted { discovered, bases: more.then_some(known) })
+        Ok(Adopted {
+            discovered,
+            bases: more.then_some(known),
+        })
     }
 
     fn remember(&self, fresh: &LinkMap) -> (Vec<(String, String)>, bool) {
-        let mut older =
-            self.older.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut older = self
+            .older
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let before = older.len();
         for (base, ours) in fresh.pairs() {
             if !older.iter().any(|(known, _)| known == base) && older.len() < BASES_MAX {

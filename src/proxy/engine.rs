@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::entry::{Digest, Entry, Key};
-use crate::nuget::resource::{DocRule, Orphans, View};
 use crate::nuget::link_map::LinkMap;
+use crate::nuget::resource::{DocRule, Orphans, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
@@ -23,7 +23,7 @@ use crate::proxy::fill::Fill;
 use crate::proxy::flight::{Flights, Outcome, Phase, Seat};
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError};
-use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, UpstreamError, Kind};
+use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError};
 
 /// Keys whose last body failed verification, with its digest.
 const STRIKES_MAX: u64 = 1024;
@@ -80,7 +80,12 @@ impl Engine {
         metrics: Arc<Metrics>,
         options: Options,
     ) -> Arc<Self> {
-        let older = store.recall(BASES_NOTE).await.ok().flatten().unwrap_or_default();
+        let older = store
+            .recall(BASES_NOTE)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         let older = serde_json::from_slice(&older).unwrap_or_default();
         Arc::new(Self {
             views: Views::new(options.memory),
@@ -139,7 +144,9 @@ impl Engine {
         identity: &ClientIdentity,
     ) -> (Seat, bool) {
         let (seat, pilot) = self.flights.board(key);
-        let Some(pilot) = pilot else { return (seat, true) };
+        let Some(pilot) = pilot else {
+            return (seat, true);
+        };
         self.launch(Fill {
             engine: Arc::clone(self),
             pilot,
@@ -190,9 +197,10 @@ impl Engine {
         let (mut seat, _) = self.board(&key, &target, entry, &ClientIdentity::default());
         match seat.wait(false).await {
             Phase::Landed(Outcome::Failed(error)) => Err(error),
-            _ => self.discovery.current().ok_or_else(|| {
-                Error::internal("the upstream's service index was not understood")
-            }),
+            _ => self
+                .discovery
+                .current()
+                .ok_or_else(|| Error::internal("the upstream's service index was not understood")),
         }
     }
 
@@ -208,7 +216,10 @@ impl Engine {
 
     async fn understand(&self, body: &[u8]) -> Result<Arc<Discovered>, Error> {
         let adopted = self.discovery.adopt(body, self.feed.url()).map_err(|why| {
-            Error::unusable(format!("feed {} has no usable service index: {why}", self.feed.name()))
+            Error::unusable(format!(
+                "feed {} has no usable service index: {why}",
+                self.feed.name()
+            ))
         })?;
         if let Some(bases) = adopted.bases
             && let Ok(text) = serde_json::to_vec(&bases)
@@ -222,7 +233,10 @@ impl Engine {
     /// Where a document is upstream.
     pub(super) async fn locate(self: &Arc<Self>, target: &Target) -> Result<Located, Error> {
         let Some(resource) = target.resource else {
-            return Ok(Located { urls: vec![self.feed.url().clone()], hosts: HashSet::new() });
+            return Ok(Located {
+                urls: vec![self.feed.url().clone()],
+                hosts: HashSet::new(),
+            });
         };
         let known = self.discovered().await?;
         let urls = match &target.token {
@@ -232,7 +246,10 @@ impl Engine {
         if urls.is_empty() {
             return Err(Error::NotOffered(resource.name));
         }
-        Ok(Located { urls, hosts: known.hosts.clone() })
+        Ok(Located {
+            urls,
+            hosts: known.hosts.clone(),
+        })
     }
 
     /// The URL a token stands for: from memory, else from the documents that name it.
@@ -260,21 +277,31 @@ impl Engine {
 
     /// Looks for pages in the stored documents of the resource (after a restart).
     async fn reread_pages(&self, target: &Target) {
-        let Some(resource) = target.resource else { return };
+        let Some(resource) = target.resource else {
+            return;
+        };
         let prefix = format!("{}/{}/", self.feed.name(), resource.slug);
         let keys = self.store.keys(&prefix, 64).await.unwrap_or_default();
         for rule in resource.docs {
-            let View::Links(links) = rule.view else { continue };
+            let View::Links(links) = rule.view else {
+                continue;
+            };
             if links.orphans != Orphans::Page {
                 continue;
             }
             for key in &keys {
                 let entry = self.lookup(key).await;
-                let Some(stored) = entry.and_then(|entry| entry.body) else { continue };
+                let Some(stored) = entry.and_then(|entry| entry.body) else {
+                    continue;
+                };
                 if let Ok(body) = self.store.document(&stored).await {
-                    let place = Place { base: "", slug: resource.slug };
+                    let place = Place {
+                        base: "",
+                        slug: resource.slug,
+                    };
                     let found = rewrite::links(&body, links, &LinkMap::default(), place);
-                    self.discovery.note_pages(&found.map(|it| it.pages).unwrap_or_default());
+                    self.discovery
+                        .note_pages(&found.map(|it| it.pages).unwrap_or_default());
                 }
             }
         }
@@ -307,25 +334,37 @@ impl Engine {
         let outcome = match &answer {
             Ok(fetched) => {
                 let seconds = fetched.latency.as_secs_f64();
-                self.metrics.upstream_seconds.with_label_values(&[feed]).observe(seconds);
+                self.metrics
+                    .upstream_seconds
+                    .with_label_values(&[feed])
+                    .observe(seconds);
                 status_class(fetched.status.as_u16())
             }
             Err(error) => error.kind.name(),
         };
-        self.metrics.upstream_requests.with_label_values(&[feed, rule.name, outcome]).inc();
+        self.metrics
+            .upstream_requests
+            .with_label_values(&[feed, rule.name, outcome])
+            .inc();
         self.metrics.upstream_up.set(i64::from(answer.is_ok()));
         answer.map_err(|error| self.upstream_failed(&error))
     }
 
     /// Counts bytes that came from the feed.
     pub(super) fn count_upstream_bytes(&self, bytes: usize) {
-        let counter = self.metrics.upstream_bytes.with_label_values(&[self.feed.name()]);
+        let counter = self
+            .metrics
+            .upstream_bytes
+            .with_label_values(&[self.feed.name()]);
         counter.inc_by(bytes as u64);
     }
 
     /// Logs and counts a failure of the store, and says what a request makes of it.
     pub(super) fn store_failed(&self, operation: &'static str, error: &StoreError) -> Error {
-        self.metrics.store_errors.with_label_values(&[operation]).inc();
+        self.metrics
+            .store_errors
+            .with_label_values(&[operation])
+            .inc();
         let cause = chain(error);
         tracing::error!(operation, cause, "the store failed");
         Error::internal(format!("the store failed: {cause}"))
@@ -336,8 +375,14 @@ impl Engine {
         let cause = format!("feed {}: {}", self.feed.name(), chain(error));
         match error.kind {
             Kind::TooLarge => Error::TooLarge(cause.into()),
-            Kind::Timeout => Error::Upstream { cause: cause.into(), timeout: true },
-            _ => Error::Upstream { cause: cause.into(), timeout: false },
+            Kind::Timeout => Error::Upstream {
+                cause: cause.into(),
+                timeout: true,
+            },
+            _ => Error::Upstream {
+                cause: cause.into(),
+                timeout: false,
+            },
         }
     }
 
@@ -347,7 +392,6 @@ impl Engine {
         self.strikes.insert(key.clone(), digest);
         before
     }
-
 }
 
 /// `2xx`, `3xx` and so on.

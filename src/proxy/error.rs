@@ -76,6 +76,9 @@ impl Error {
 
     /// An unusable answer of the upstream.
     pub fn unusable(cause: impl Into<Arc<str>>) -> Self {
-        Self::Upstream { cause: cause.into(), timeout: false }
+        Self::Upstream {
+            cause: cause.into(),
+            timeout: false,
+        }
     }
 }

@@ -61,7 +61,10 @@ struct Missed {
 
 impl From<Error> for Missed {
     fn from(error: Error) -> Self {
-        Self { answer: Answer::Unavailable, error }
+        Self {
+            answer: Answer::Unavailable,
+            error,
+        }
     }
 }
 
@@ -72,13 +75,19 @@ impl Fill {
             Ok(flown) => flown,
             Err(missed) => self.without_answer(missed),
         };
-        self.engine.metrics.fills.with_label_values(&[flown.label]).inc();
+        self.engine
+            .metrics
+            .fills
+            .with_label_values(&[flown.label])
+            .inc();
         if let Some((finished, _)) = &flown.publish {
             finished.draft.release();
         }
         self.pilot.land(flown.outcome);
         if let Some((finished, entry)) = flown.publish {
-            self.engine.publish(self.pilot.key(), &finished, entry).await;
+            self.engine
+                .publish(self.pilot.key(), &finished, entry)
+                .await;
         }
     }
 
@@ -103,9 +112,10 @@ impl Fill {
                 Ok(failed(Error::NotFound, "absent"))
             }
             Step::PassRefused => Ok(failed(Error::Refused(fetched.status.as_u16()), "refused")),
-            Step::ServeStale | Step::Fail => {
-                Err(Missed { answer, error: self.refusal(answer, &fetched) })
-            }
+            Step::ServeStale | Step::Fail => Err(Missed {
+                answer,
+                error: self.refusal(answer, &fetched),
+            }),
         }
     }
 
@@ -151,11 +161,20 @@ impl Fill {
     }
 
     async fn receive(&self, fetched: Fetched) -> Result<Flown, Missed> {
-        let Fetched { headers, mut body, url, .. } = fetched;
+        let Fetched {
+            headers,
+            mut body,
+            url,
+            ..
+        } = fetched;
         let length = body.length();
         let entry = self.entry_of(&headers, url.as_str());
         let (writer, draft) = self.engine.store.draft(length);
-        let arrival = Arrival { draft: Arc::clone(&draft), entry: Arc::new(entry.clone()), length };
+        let arrival = Arrival {
+            draft: Arc::clone(&draft),
+            entry: Arc::new(entry.clone()),
+            length,
+        };
         let finished = match self.pour(&mut body, writer, arrival).await {
             Ok(finished) => finished,
             Err(error) => {
@@ -163,7 +182,10 @@ impl Fill {
                 return Err(error.into());
             }
         };
-        let stored = Stored { digest: finished.digest, size: finished.size };
+        let stored = Stored {
+            digest: finished.digest,
+            size: finished.size,
+        };
         if let Some(known) = self.known_body(stored) {
             self.count_revalidation("same-body");
             return Ok(self.restamped(known, Some(&entry)).await);
@@ -171,7 +193,14 @@ impl Fill {
         if self.contradicts(stored) {
             return Ok(self.keep_first().await);
         }
-        self.examine(finished, Entry { body: Some(stored), ..entry }).await
+        self.examine(
+            finished,
+            Entry {
+                body: Some(stored),
+                ..entry
+            },
+        )
+        .await
     }
 
     /// Writes the body as it arrives and says so once more has arrived than is held back.
@@ -185,20 +214,22 @@ impl Fill {
         let mut silent = self.target.rule.view != View::Raw || self.stored_body().is_some();
         while let Some(block) = body.next().await {
             let blocks = self.gather(body, block)?;
-            writer.append(blocks).await.map_err(|error| self.engine.store_failed("draft", &error))?;
+            writer
+                .append(blocks)
+                .await
+                .map_err(|error| self.engine.store_failed("draft", &error))?;
             let written = arrival.draft.written();
             if !silent && written > HOLD_BACK {
                 silent = true;
                 self.pilot.announce(arrival.clone());
             }
-            if self.awaited
-                && self.pilot.deserted()
-                && !worth_finishing(written, arrival.length)
-            {
+            if self.awaited && self.pilot.deserted() && !worth_finishing(written, arrival.length) {
                 return Err(Error::Abandoned);
             }
         }
-        writer.finish().map_err(|error| self.engine.store_failed("draft", &error))
+        writer
+            .finish()
+            .map_err(|error| self.engine.store_failed("draft", &error))
     }
 
     /// `first` and what has arrived behind it, without waiting for more.
@@ -231,10 +262,17 @@ impl Fill {
                 tracing::info!(key = %self.pilot.key(), why, "kept a body that cannot be verified");
             }
             Finding::Bad(why) => {
-                self.engine.metrics.refused_bodies.with_label_values(&[self.target.rule.name]).inc();
+                self.engine
+                    .metrics
+                    .refused_bodies
+                    .with_label_values(&[self.target.rule.name])
+                    .inc();
                 // A verifier stricter than the clients must not block a package for ever: what the
                 // upstream sends twice is what it has.
-                if !self.engine.seen_bad_before(self.pilot.key(), finished.digest) {
+                if !self
+                    .engine
+                    .seen_bad_before(self.pilot.key(), finished.digest)
+                {
                     let cause = format!("feed {feed} sent something unusable: {why}");
                     finished.draft.fail(cause.as_str());
                     return Err(Error::unusable(cause).into());
@@ -277,10 +315,18 @@ impl Fill {
             confirmed: false,
         };
         if keep {
-            return Ok(Flown { outcome, label: "stored", publish: Some((finished, entry)) });
+            return Ok(Flown {
+                outcome,
+                label: "stored",
+                publish: Some((finished, entry)),
+            });
         }
         finished.draft.release();
-        Ok(Flown { outcome, label: "passed", publish: None })
+        Ok(Flown {
+            outcome,
+            label: "passed",
+            publish: None,
+        })
     }
 
     async fn keep(&self, headers: &HeaderMap) -> Result<Flown, Missed> {
@@ -288,7 +334,10 @@ impl Fill {
         let Some(seen) = &self.seen else {
             return Err(Error::unusable("the upstream answered 304 to a plain request").into());
         };
-        let newer = Entry { validators: validators_of(headers), ..Entry::clone(seen) };
+        let newer = Entry {
+            validators: validators_of(headers),
+            ..Entry::clone(seen)
+        };
         Ok(self.restamped(Arc::clone(seen), Some(&newer)).await)
     }
 
@@ -314,9 +363,14 @@ impl Fill {
     async fn keep_missing(&self) -> Result<Flown, Missed> {
         self.count_revalidation("missing");
         self.engine.absent_at(&self.target);
-        let Some(seen) = &self.seen else { return Ok(failed(Error::NotFound, "absent")) };
+        let Some(seen) = &self.seen else {
+            return Ok(failed(Error::NotFound, "absent"));
+        };
         let now = self.engine.clock.now();
-        let mut stamped = Entry { missing_since: seen.missing_since.or(Some(now)), ..Entry::clone(seen) };
+        let mut stamped = Entry {
+            missing_since: seen.missing_since.or(Some(now)),
+            ..Entry::clone(seen)
+        };
         if self.target.rule.class == Class::Immutable {
             stamped.checked_at = now;
         }
@@ -338,8 +392,13 @@ impl Fill {
     async fn keep_first(&self) -> Flown {
         self.engine.metrics.changed_bodies.inc();
         tracing::error!(key = %self.pilot.key(), "the feed sent other bytes for a known version; the first are kept");
-        let Some(seen) = &self.seen else { return failed(Error::NotFound, "absent") };
-        let stamped = Entry { checked_at: self.engine.clock.now(), ..Entry::clone(seen) };
+        let Some(seen) = &self.seen else {
+            return failed(Error::NotFound, "absent");
+        };
+        let stamped = Entry {
+            checked_at: self.engine.clock.now(),
+            ..Entry::clone(seen)
+        };
         let entry = self.engine.put(self.pilot.key(), stamped).await;
         let cause = "the feed sent other bytes for this version; nugate serves those it saw first";
         stale(entry, StaleReason::Changed, cause.into())
@@ -398,7 +457,11 @@ impl Fill {
     }
 
     fn count_revalidation(&self, outcome: &str) {
-        self.engine.metrics.revalidations.with_label_values(&[outcome]).inc();
+        self.engine
+            .metrics
+            .revalidations
+            .with_label_values(&[outcome])
+            .inc();
     }
 }
 
@@ -419,14 +482,34 @@ const fn worth_finishing(written: u64, length: Option<u64>) -> bool {
 }
 
 const fn confirmed(entry: Arc<Entry>) -> Flown {
-    let outcome = Outcome::Body { entry, draft: None, confirmed: true };
-    Flown { outcome, label: "confirmed", publish: None }
+    let outcome = Outcome::Body {
+        entry,
+        draft: None,
+        confirmed: true,
+    };
+    Flown {
+        outcome,
+        label: "confirmed",
+        publish: None,
+    }
 }
 
 const fn stale(entry: Arc<Entry>, reason: StaleReason, cause: Arc<str>) -> Flown {
-    Flown { outcome: Outcome::Stale { entry, reason, cause }, label: "stale", publish: None }
+    Flown {
+        outcome: Outcome::Stale {
+            entry,
+            reason,
+            cause,
+        },
+        label: "stale",
+        publish: None,
+    }
 }
 
 const fn failed(error: Error, label: &'static str) -> Flown {
-    Flown { outcome: Outcome::Failed(error), label, publish: None }
+    Flown {
+        outcome: Outcome::Failed(error),
+        label,
+        publish: None,
+    }
 }

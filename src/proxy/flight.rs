@@ -82,11 +82,20 @@ impl Flights {
         if let Some(flight) = map.get(key) {
             return (Seat::take(flight), None);
         }
-        let flight =
-            Arc::new(Flight { phase: watch::Sender::new(Phase::Boarding), seats: 0.into() });
+        let flight = Arc::new(Flight {
+            phase: watch::Sender::new(Phase::Boarding),
+            seats: 0.into(),
+        });
         map.insert(key.clone(), Arc::clone(&flight));
         let seat = Seat::take(&flight);
-        (seat, Some(Pilot { flights: Arc::clone(self), key: key.clone(), flight }))
+        (
+            seat,
+            Some(Pilot {
+                flights: Arc::clone(self),
+                key: key.clone(),
+                flight,
+            }),
+        )
     }
 }
 
@@ -99,7 +108,10 @@ pub struct Seat {
 impl Seat {
     fn take(flight: &Arc<Flight>) -> Self {
         flight.seats.fetch_add(1, Ordering::AcqRel);
-        Self { flight: Arc::clone(flight), phase: flight.phase.subscribe() }
+        Self {
+            flight: Arc::clone(flight),
+            phase: flight.phase.subscribe(),
+        }
     }
 
     /// Waits until the flight has landed, or until a body arrives if `streaming` is welcome.
@@ -161,7 +173,11 @@ impl Drop for Pilot {
             }
             lost_now
         });
-        self.flights.map.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights
+            .map
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 
@@ -184,9 +200,15 @@ mod tests {
         pilot.land(Outcome::Failed(Error::NotFound));
         for seat in [&mut first, &mut second] {
             let landed = seat.wait(true).await;
-            assert!(matches!(landed, Phase::Landed(Outcome::Failed(Error::NotFound))));
+            assert!(matches!(
+                landed,
+                Phase::Landed(Outcome::Failed(Error::NotFound))
+            ));
         }
-        assert!(flights.board(&key).1.is_none(), "taken until the pilot is gone");
+        assert!(
+            flights.board(&key).1.is_none(),
+            "taken until the pilot is gone"
+        );
         drop(pilot);
         assert!(flights.board(&key).1.is_some());
     }

@@ -121,7 +121,13 @@ pub struct Parts {
 impl Proxy {
     /// A proxy over these parts; asks the upstream nothing yet.
     pub async fn new(parts: Parts) -> Self {
-        let Parts { store, feed, clock, metrics, options } = parts;
+        let Parts {
+            store,
+            feed,
+            clock,
+            metrics,
+            options,
+        } = parts;
         Self(Engine::new((store, feed), clock, metrics, options).await)
     }
 
@@ -142,7 +148,9 @@ impl Proxy {
                 engine.refresh(&key, &request.target, Some(Arc::clone(&entry)));
                 (entry, CacheStatus::HitStale)
             }
-            (Verdict::BackedOff, Some(entry)) => (entry, CacheStatus::Stale(StaleReason::BackedOff)),
+            (Verdict::BackedOff, Some(entry)) => {
+                (entry, CacheStatus::Stale(StaleReason::BackedOff))
+            }
             _ => return self.ask(request, &key, entry).await,
         };
         match engine.present_stored(request, &stored.0, stored.1).await? {
@@ -173,7 +181,9 @@ impl Proxy {
 
     fn refusal(&self, request: &Request) -> Error {
         if self.0.options.network == Network::Offline {
-            Error::Offline { list: request.target.rule.negative }
+            Error::Offline {
+                list: request.target.rule.negative,
+            }
         } else {
             Error::NotStored
         }
@@ -226,14 +236,29 @@ impl Proxy {
         let gone = || Error::internal("the stored body is damaged; ask again");
         match outcome {
             Outcome::Failed(error) => Err(error),
-            Outcome::Body { entry, draft: Some(draft), .. } => {
-                engine.present_draft(request, &entry, &draft, arrived(joined)).await
+            Outcome::Body {
+                entry,
+                draft: Some(draft),
+                ..
+            } => {
+                engine
+                    .present_draft(request, &entry, &draft, arrived(joined))
+                    .await
             }
-            Outcome::Body { entry, draft: None, .. } => {
+            Outcome::Body {
+                entry, draft: None, ..
+            } => {
                 let cache = CacheStatus::Revalidated;
-                engine.present_stored(request, &entry, cache).await?.ok_or_else(gone)
+                engine
+                    .present_stored(request, &entry, cache)
+                    .await?
+                    .ok_or_else(gone)
             }
-            Outcome::Stale { entry, reason, cause } => {
+            Outcome::Stale {
+                entry,
+                reason,
+                cause,
+            } => {
                 let cache = CacheStatus::Stale(reason);
                 let reply = engine.present_stored(request, &entry, cache).await?;
                 let mut reply = reply.ok_or_else(gone)?;
@@ -323,11 +348,20 @@ impl Proxy {
 }
 
 const fn arrived(joined: bool) -> CacheStatus {
-    if joined { CacheStatus::Joined } else { CacheStatus::Miss }
+    if joined {
+        CacheStatus::Joined
+    } else {
+        CacheStatus::Miss
+    }
 }
 
 fn head_reply(headers: &HeaderMap) -> Reply {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
     let length = text(http::header::CONTENT_LENGTH).and_then(|value| value.parse().ok());
     Reply {
         body: Body::Head(length),

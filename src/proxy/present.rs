@@ -25,7 +25,9 @@ impl Engine {
         entry: &Entry,
         cache: CacheStatus,
     ) -> Result<Option<Reply>, Error> {
-        let Some(stored) = entry.body else { return Err(Error::RememberedNotFound) };
+        let Some(stored) = entry.body else {
+            return Err(Error::RememberedNotFound);
+        };
         let reply = if request.target.rule.view == View::Raw {
             self.raw(entry, stored, cache).await
         } else {
@@ -51,10 +53,16 @@ impl Engine {
 
     async fn load(&self, stored: Stored, request: &Request) -> Result<Bytes, Error> {
         if stored.size > self.options.document_size_max {
-            let text = format!("the {} is larger than document_size_max", request.target.rule.name);
+            let text = format!(
+                "the {} is larger than document_size_max",
+                request.target.rule.name
+            );
             return Err(Error::TooLarge(text.into()));
         }
-        self.store.document(&stored).await.map_err(|error| self.lost(&error))
+        self.store
+            .document(&stored)
+            .await
+            .map_err(|error| self.lost(&error))
     }
 
     fn lost(&self, error: &crate::store::StoreError) -> Error {
@@ -75,7 +83,11 @@ impl Engine {
     ) -> Result<Reply, Error> {
         if request.target.rule.view == View::Raw {
             let length = entry.body.map(|stored| stored.size);
-            let body = Body::Draft { reader: draft.reader(), length, seat: None };
+            let body = Body::Draft {
+                reader: draft.reader(),
+                length,
+                seat: None,
+            };
             return Ok(self.reply(entry, body, cache));
         }
         let load = async {
@@ -88,7 +100,11 @@ impl Engine {
     /// A reply from a body that is still arriving.
     pub(super) fn present_arrival(&self, arrival: &Arrival, seat: Seat, joined: bool) -> Reply {
         let reader = arrival.draft.reader();
-        let body = Body::Draft { reader, length: arrival.length, seat: Some(seat) };
+        let body = Body::Draft {
+            reader,
+            length: arrival.length,
+            seat: Some(seat),
+        };
         self.reply(&arrival.entry, body, arrived(joined))
     }
 
@@ -99,7 +115,9 @@ impl Engine {
         cache: CacheStatus,
         load: impl Future<Output = Result<Bytes, Error>>,
     ) -> Result<Reply, Error> {
-        let Some(stored) = entry.body else { return Err(Error::RememberedNotFound) };
+        let Some(stored) = entry.body else {
+            return Err(Error::RememberedNotFound);
+        };
         let rule = request.target.rule;
         let discovered = match rule.view {
             View::Links(_) | View::ServiceIndex => Some(self.discovered().await?),
@@ -159,7 +177,9 @@ impl Engine {
 pub(super) fn quoted(etag: &HeaderValue) -> Option<String> {
     let text = etag.to_str().ok()?.trim();
     let opaque = text.strip_prefix("W/").unwrap_or(text);
-    let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = opaque
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
     match inner {
         Some(inner) if !inner.contains('"') => Some(text.to_owned()),
         None if !opaque.is_empty() && !opaque.contains(['"', ' ']) => Some(format!("\"{opaque}\"")),

@@ -31,11 +31,7 @@ const INFLATED_MAX: u64 = 16 << 30;
 const SNIFF: u64 = 512;
 
 /// Checks a whole body. `content_type` is the upstream's.
-pub fn verify(
-    check: Check,
-    content_type: Option<&str>,
-    mut body: impl Read + Seek,
-) -> Finding {
+pub fn verify(check: Check, content_type: Option<&str>, mut body: impl Read + Seek) -> Finding {
     match check {
         Check::Nupkg => archive(body),
         Check::Json(root, members) => {
@@ -95,7 +91,9 @@ pub fn json(bytes: &[u8], root: Root, members: &[&str]) -> Finding {
         _ => return Finding::Bad("not a JSON document".to_owned()),
     };
     if root != Root::Either && root != found {
-        return Finding::Bad(format!("the root of the JSON document is no {root:?}").to_lowercase());
+        return Finding::Bad(
+            format!("the root of the JSON document is no {root:?}").to_lowercase(),
+        );
     }
     if found == Root::Array {
         return match serde_json::from_slice::<IgnoredAny>(bytes) {
@@ -129,8 +127,12 @@ fn xml(body: impl Read) -> Finding {
 }
 
 fn not_html(content_type: Option<&str>) -> Finding {
-    let html = content_type
-        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/html"));
+    let html = content_type.is_some_and(|value| {
+        value
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/html")
+    });
     if html {
         Finding::Bad("an HTML page instead of the document".to_owned())
     } else {
@@ -150,7 +152,9 @@ mod tests {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
         let stored =
             SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-        writer.start_file("a.nuspec", SimpleFileOptions::default()).unwrap();
+        writer
+            .start_file("a.nuspec", SimpleFileOptions::default())
+            .unwrap();
         writer.write_all(b"<package/>").unwrap();
         writer.start_file("lib/a.dll", stored).unwrap();
         writer.write_all(&[7; 5000]).unwrap();
@@ -166,14 +170,20 @@ mod tests {
         let whole = package();
         assert_eq!(nupkg(&whole), Finding::Good);
         for length in 0..whole.len() {
-            assert!(matches!(nupkg(&whole[..length]), Finding::Bad(_)), "{length} bytes");
+            assert!(
+                matches!(nupkg(&whole[..length]), Finding::Bad(_)),
+                "{length} bytes"
+            );
         }
     }
 
     #[test]
     fn a_damaged_byte_of_file_data_is_found() {
         let mut damaged = package();
-        let data = damaged.windows(100).position(|window| window == [7; 100]).unwrap();
+        let data = damaged
+            .windows(100)
+            .position(|window| window == [7; 100])
+            .unwrap();
         damaged[data + 50] ^= 1;
         assert!(matches!(nupkg(&damaged), Finding::Bad(_)));
         assert!(matches!(nupkg(b"<html>login</html>"), Finding::Bad(_)));
@@ -188,7 +198,12 @@ mod tests {
     #[test]
     fn json_documents() {
         check_json(r#"{"versions":[]}"#, Root::Object, &["versions"], true);
-        check_json("\u{feff} {\"versions\":[]}", Root::Object, &["versions"], true);
+        check_json(
+            "\u{feff} {\"versions\":[]}",
+            Root::Object,
+            &["versions"],
+            true,
+        );
         check_json(r#"{"version":[]}"#, Root::Object, &["versions"], false);
         check_json("[]", Root::Object, &[], false);
         check_json("[1]", Root::Either, &[], true);
@@ -197,13 +212,21 @@ mod tests {
         check_json(r#"{"a":1"#, Root::Object, &[], false);
         check_json("<html>", Root::Object, &[], false);
         check_json("", Root::Either, &[], false);
-        check_json(&format!("{}{}", "[".repeat(300), "]".repeat(300)), Root::Array, &[], false);
+        check_json(
+            &format!("{}{}", "[".repeat(300), "]".repeat(300)),
+            Root::Array,
+            &[],
+            false,
+        );
     }
 
     #[test]
     fn manifests_and_files() {
         let xml = |text: &str| verify(Check::Xml, None, Cursor::new(text.as_bytes()));
-        assert_eq!(xml("\u{feff}<?xml version=\"1.0\"?><package/>"), Finding::Good);
+        assert_eq!(
+            xml("\u{feff}<?xml version=\"1.0\"?><package/>"),
+            Finding::Good
+        );
         assert!(matches!(xml("<!DOCTYPE html><html>"), Finding::Bad(_)));
         assert!(matches!(xml("{}"), Finding::Bad(_)));
         let any = |kind| verify(Check::Any, Some(kind), Cursor::new(b"x"));

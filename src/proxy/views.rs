@@ -80,7 +80,10 @@ impl Views {
             .weigher(weigh)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .build();
-        Self { memo, bases: Mutex::default() }
+        Self {
+            memo,
+            bases: Mutex::default(),
+        }
     }
 
     /// The view if it is in memory.
@@ -110,7 +113,10 @@ impl Views {
         if !known {
             return work.await;
         }
-        self.memo.try_get_with(key, work).await.map_err(|error| (*error).clone())
+        self.memo
+            .try_get_with(key, work)
+            .await
+            .map_err(|error| (*error).clone())
     }
 
     /// Whether views under this base are kept.
@@ -133,9 +139,17 @@ impl Subject {
         match self.rule.view {
             View::Raw | View::Document => (self.digest, "", Arc::from(""), 0, self.gzip),
             View::Links(_) | View::ServiceIndex => {
-                let generation =
-                    self.discovered.as_ref().map_or(0, |known| known.map.generation());
-                (self.digest, self.rule.name, Arc::clone(&self.base), generation, self.gzip)
+                let generation = self
+                    .discovered
+                    .as_ref()
+                    .map_or(0, |known| known.map.generation());
+                (
+                    self.digest,
+                    self.rule.name,
+                    Arc::clone(&self.base),
+                    generation,
+                    self.gzip,
+                )
             }
         }
     }
@@ -146,20 +160,28 @@ async fn render(subject: Subject, body: Bytes) -> Result<Arc<Rendered>, Error> {
         return transform(&subject, body).map(Arc::new);
     }
     let work = tokio::task::spawn_blocking(move || transform(&subject, body));
-    let rendered = work.await.map_err(|_| Error::internal("rendering a document panicked"))?;
+    let rendered = work
+        .await
+        .map_err(|_| Error::internal("rendering a document panicked"))?;
     rendered.map(Arc::new)
 }
 
 fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
     let (identity, pages) = match (subject.rule.view, &subject.discovered) {
         (View::Links(rule), Some(known)) => {
-            let place = Place { base: &subject.base, slug: subject.slug };
+            let place = Place {
+                base: &subject.base,
+                slug: subject.slug,
+            };
             let links = rewrite::links(&body, rule, &known.map, place)
                 .map_err(|error| Error::unusable(format!("cannot show the document: {error}")))?;
             (Bytes::from(links.bytes), links.pages)
         }
         (View::ServiceIndex, Some(known)) => {
-            let options = RenderOptions { base: &subject.base, web_links: subject.web_links };
+            let options = RenderOptions {
+                base: &subject.base,
+                web_links: subject.web_links,
+            };
             (Bytes::from(known.index.render(&options)), Vec::new())
         }
         (View::Links(_) | View::ServiceIndex, None) => {
@@ -171,7 +193,12 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
     let bytes = if gzip { compress(&identity)? } else { identity };
     let tag = Digest::of(&bytes).to_hex();
     let etag = format!("\"{}{}\"", &tag[..32], if gzip { "-gz" } else { "" });
-    Ok(Rendered { bytes, etag: etag.into(), gzip, pages: pages.into() })
+    Ok(Rendered {
+        bytes,
+        etag: etag.into(),
+        gzip,
+        pages: pages.into(),
+    })
 }
 
 fn compress(identity: &[u8]) -> Result<Bytes, Error> {

@@ -57,10 +57,14 @@ impl BaseRules {
         if let Some(url) = &self.public_url {
             return Ok(format!("{}/v3/", url.as_str().trim_end_matches('/')).into());
         }
-        let trusted = self.trusted_proxies.iter().any(|net| net.contains(&origin.peer));
-        let forwarded =
-            |name| trusted.then(|| first_value(origin.headers, name)).flatten();
-        let host = forwarded("x-forwarded-host").or(origin.host).ok_or(BaseError::NoHost)?;
+        let trusted = self
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&origin.peer));
+        let forwarded = |name| trusted.then(|| first_value(origin.headers, name)).flatten();
+        let host = forwarded("x-forwarded-host")
+            .or(origin.host)
+            .ok_or(BaseError::NoHost)?;
         let authority: Authority = host.trim().parse().map_err(|_| BaseError::NoHost)?;
         if authority.as_str().contains('@') {
             return Err(BaseError::NoHost);
@@ -68,15 +72,24 @@ impl BaseRules {
         if !self.is_ours(&authority, origin.local.ip()) {
             return Err(BaseError::Misdirected(authority.to_string()));
         }
-        let https = forwarded("x-forwarded-proto").is_some_and(|it| it.eq_ignore_ascii_case("https"));
+        let https =
+            forwarded("x-forwarded-proto").is_some_and(|it| it.eq_ignore_ascii_case("https"));
         let scheme = if https { "https" } else { "http" };
-        let prefix = forwarded("x-forwarded-prefix").and_then(clean_prefix).unwrap_or_default();
-        Ok(format!("{scheme}://{}{prefix}/v3/", authority.as_str().to_ascii_lowercase()).into())
+        let prefix = forwarded("x-forwarded-prefix")
+            .and_then(clean_prefix)
+            .unwrap_or_default();
+        Ok(format!(
+            "{scheme}://{}{prefix}/v3/",
+            authority.as_str().to_ascii_lowercase()
+        )
+        .into())
     }
 
     /// The path prefix that requests may carry.
     pub fn prefix(&self) -> &str {
-        self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+        self.public_url
+            .as_ref()
+            .map_or("", |url| url.path().trim_end_matches('/'))
     }
 
     fn is_ours(&self, authority: &Authority, local: IpAddr) -> bool {
@@ -97,27 +110,41 @@ impl BaseRules {
 }
 
 fn is_machine(name: &str) -> bool {
-    rustix::system::uname().nodename().to_str().is_ok_and(|node| {
-        let short = node.split('.').next().unwrap_or(node);
-        name.eq_ignore_ascii_case(node) || name.eq_ignore_ascii_case(short)
-    })
+    rustix::system::uname()
+        .nodename()
+        .to_str()
+        .is_ok_and(|node| {
+            let short = node.split('.').next().unwrap_or(node);
+            name.eq_ignore_ascii_case(node) || name.eq_ignore_ascii_case(short)
+        })
 }
 
 /// The value nearest to the client: proxies append.
 fn first_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?;
-    value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+    value
+        .split(',')
+        .next()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
 }
 
 /// A prefix made of plain path segments, without its last slash.
 fn clean_prefix(given: &str) -> Option<String> {
-    let segments: Vec<&str> = given.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<&str> = given
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     let plain = |segment: &&str| {
         !matches!(*segment, "." | "..")
-            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+            && segment
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
     segments.iter().all(plain).then(|| {
-        segments.iter().fold(String::new(), |path, segment| path + "/" + segment)
+        segments
+            .iter()
+            .fold(String::new(), |path, segment| path + "/" + segment)
     })
 }
 
@@ -181,12 +208,30 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-prefix", "/a/b/"),
         ];
-        check(&rules, "10.1.2.3", "localhost", &headers, "https://nuget.example.com/a/b/v3/");
-        check(&rules, "192.0.2.1", "localhost", &headers, "http://localhost/v3/");
+        check(
+            &rules,
+            "10.1.2.3",
+            "localhost",
+            &headers,
+            "https://nuget.example.com/a/b/v3/",
+        );
+        check(
+            &rules,
+            "192.0.2.1",
+            "localhost",
+            &headers,
+            "http://localhost/v3/",
+        );
         let evil = [("x-forwarded-host", "evil.example")];
         check(&rules, "10.1.2.3", "localhost", &evil, "not evil.example");
         let prefix = [("x-forwarded-prefix", "/a/../b")];
-        check(&rules, "10.1.2.3", "localhost", &prefix, "http://localhost/v3/");
+        check(
+            &rules,
+            "10.1.2.3",
+            "localhost",
+            &prefix,
+            "http://localhost/v3/",
+        );
     }
 
     #[test]
@@ -195,7 +240,13 @@ mod tests {
             public_url: Some("https://nuget.corp.example/feed".parse().unwrap()),
             ..rules()
         };
-        check(&rules, "192.0.2.1", "evil.example", &[], "https://nuget.corp.example/feed/v3/");
+        check(
+            &rules,
+            "192.0.2.1",
+            "evil.example",
+            &[],
+            "https://nuget.corp.example/feed/v3/",
+        );
         assert_eq!(rules.prefix(), "/feed");
     }
 }

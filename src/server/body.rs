@@ -35,24 +35,40 @@ enum Source {
 impl ResponseBody {
     /// Nothing.
     pub const fn empty() -> Self {
-        Self { source: Source::Empty, left: Some(0), meter: None }
+        Self {
+            source: Source::Empty,
+            left: Some(0),
+            meter: None,
+        }
     }
 
     /// Nothing, of a body that would have this length.
     pub const fn announced(length: Option<u64>) -> Self {
-        Self { source: Source::Empty, left: length, meter: None }
+        Self {
+            source: Source::Empty,
+            left: length,
+            meter: None,
+        }
     }
 
     /// Bytes in memory.
     pub const fn bytes(bytes: Bytes) -> Self {
         let left = Some(bytes.len() as u64);
-        Self { source: Source::Bytes(bytes), left, meter: None }
+        Self {
+            source: Source::Bytes(bytes),
+            left,
+            meter: None,
+        }
     }
 
     /// A range of a stored body.
     pub fn blob(reader: BlobReader) -> Self {
         let left = Some(reader.left());
-        Self { source: Source::Blob(reader), left, meter: None }
+        Self {
+            source: Source::Blob(reader),
+            left,
+            meter: None,
+        }
     }
 
     /// A body that is still arriving, of this length if it is known; `seat` keeps its fill going.
@@ -61,12 +77,22 @@ impl ResponseBody {
             let next = reader.next().await?;
             Some((next, (reader, seat)))
         });
-        Self { source: Source::Draft(Box::pin(stream)), left: length, meter: None }
+        Self {
+            source: Source::Draft(Box::pin(stream)),
+            left: length,
+            meter: None,
+        }
     }
 
     /// The same body, counted; `saved` says that its bytes were spared the way from the upstream.
     pub fn metered(self, metrics: &Arc<Metrics>, saved: bool) -> Self {
-        Self { meter: Some(Meter { metrics: Arc::clone(metrics), saved }), ..self }
+        Self {
+            meter: Some(Meter {
+                metrics: Arc::clone(metrics),
+                saved,
+            }),
+            ..self
+        }
     }
 
     /// Its length, if it is known.
@@ -74,10 +100,7 @@ impl ResponseBody {
         self.left
     }
 
-    fn poll_source(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, StoreError>>> {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StoreError>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
             Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
@@ -117,6 +140,7 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

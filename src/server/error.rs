@@ -23,7 +23,10 @@ pub fn status_of(error: &Error) -> StatusCode {
 /// Whether the client's console should show the cause (`X-NuGet-Warning`): everything but a plain
 /// "there is none".
 pub const fn is_worth_a_warning(error: &Error) -> bool {
-    !matches!(error, Error::NotFound | Error::RememberedNotFound | Error::Refused(_))
+    !matches!(
+        error,
+        Error::NotFound | Error::RememberedNotFound | Error::Refused(_)
+    )
 }
 
 #[cfg(test)]
@@ -32,7 +35,10 @@ mod tests {
 
     #[test]
     fn no_failure_of_the_upstream_is_a_404() {
-        let upstream = |timeout| Error::Upstream { cause: "x".into(), timeout };
+        let upstream = |timeout| Error::Upstream {
+            cause: "x".into(),
+            timeout,
+        };
         for (error, expected) in [
             (Error::NotFound, 404),
             (Error::RememberedNotFound, 404),

@@ -64,9 +64,18 @@ impl App {
     /// Handles requests with `proxy`, under base URLs by these rules.
     pub fn new(proxy: Proxy, bases: BaseRules) -> Self {
         let run = proxy.clock().now().as_millis() << 8 ^ u64::from(std::process::id());
-        let warned =
-            Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(SESSION_LIFE).build();
-        Self { proxy, bases, ready: AtomicBool::new(true), requests: AtomicU64::new(0), run, warned }
+        let warned = Cache::builder()
+            .max_capacity(SESSIONS_MAX)
+            .time_to_live(SESSION_LIFE)
+            .build();
+        Self {
+            proxy,
+            bases,
+            ready: AtomicBool::new(true),
+            requests: AtomicU64::new(0),
+            run,
+            warned,
+        }
     }
 
     /// The proxy behind it.
@@ -86,19 +95,28 @@ impl App {
         let id = self.request_id(&parts.headers);
         let mut answer = self.answer(ends, &parts).await;
         let headers = answer.response.headers_mut();
-        headers.insert(CACHE_STATUS, HeaderValue::from_static(answer.cache.header()));
+        headers.insert(
+            CACHE_STATUS,
+            HeaderValue::from_static(answer.cache.header()),
+        );
         headers.insert(REQUEST_ID, id.clone());
         if parts.method == Method::HEAD {
             drop_body(&mut answer.response);
         }
         self.record(ends, &parts, &id, (&answer, started));
         let saved = answer.cache.saves_bytes();
-        answer.response.map(|body| body.metered(self.proxy.metrics(), saved))
+        answer
+            .response
+            .map(|body| body.metered(self.proxy.metrics(), saved))
     }
 
     async fn answer(&self, ends: Ends, parts: &http::request::Parts) -> Answer {
         let path = parts.uri.path();
-        let own = |resource, response| Answer { response, resource, cache: CacheStatus::Own };
+        let own = |resource, response| Answer {
+            response,
+            resource,
+            cache: CacheStatus::Own,
+        };
         let target_length = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
         if target_length > TARGET_MAX {
             let text = format!("the request target is longer than {TARGET_MAX} bytes\n");
@@ -108,7 +126,10 @@ impl App {
             return own("none", own::not_allowed(&parts.method));
         }
         let prefix = self.bases.prefix();
-        let below = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let below = path
+            .strip_prefix(prefix)
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path);
         let ready = self.ready.load(Ordering::Acquire);
         if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
             return own(resource, response);
@@ -126,7 +147,10 @@ impl App {
     }
 
     fn base_of(&self, ends: Ends, parts: &http::request::Parts) -> Result<Arc<str>, BaseError> {
-        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        let host = parts
+            .headers
+            .get(HOST)
+            .and_then(|value| value.to_str().ok());
         self.bases.base_of(&Origin {
             host: host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)),
             headers: &parts.headers,
@@ -157,17 +181,29 @@ impl App {
                 let (cache, warning) = (reply.cache, reply.warning.clone());
                 let mut response = respond::respond(reply, rule, &parts.headers, head);
                 if let CacheStatus::Stale(reason) = cache {
-                    self.proxy.metrics().stale.with_label_values(&[reason.name()]).inc();
+                    self.proxy
+                        .metrics()
+                        .stale
+                        .with_label_values(&[reason.name()])
+                        .inc();
                     self.warn(&parts.headers, &mut response, warning.as_deref(), rule.name);
                 }
-                Answer { response, resource: rule.name, cache }
+                Answer {
+                    response,
+                    resource: rule.name,
+                    cache,
+                }
             }
             Err(error) => {
                 let mut response = own::text(status_of(&error), format!("{error}\n"));
                 if is_worth_a_warning(&error) {
                     insert_warning(&mut response, &format!("nugate: {error}"));
                 }
-                Answer { response, resource: rule.name, cache: error.cache_status() }
+                Answer {
+                    response,
+                    resource: rule.name,
+                    cache: error.cache_status(),
+                }
             }
         }
     }
@@ -187,7 +223,10 @@ impl App {
             self.warned.insert(session.clone(), ());
         }
         let cause = cause.unwrap_or("the upstream does not answer");
-        insert_warning(response, &format!("nugate served a stored {resource}: {cause}"));
+        insert_warning(
+            response,
+            &format!("nugate served a stored {resource}: {cause}"),
+        );
     }
 
     /// The client's own identifier if it is a plain word, else one of ours.
@@ -223,7 +262,9 @@ impl App {
         let labels = [answer.resource, answer.cache.name(), class];
         metrics.requests.with_label_values(&labels).inc();
         let elapsed = started.elapsed();
-        let seconds = metrics.request_seconds.with_label_values(&[answer.resource]);
+        let seconds = metrics
+            .request_seconds
+            .with_label_values(&[answer.resource]);
         seconds.observe(elapsed.as_secs_f64());
         tracing::info!(
             target: "nugate::access",
@@ -279,11 +320,17 @@ fn misdirected(error: &BaseError) -> Response<ResponseBody> {
 
 /// RFC 9110 section 12.5.3, as far as gzip is concerned.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut any = None;
     for part in values.flat_map(|value| value.split(',')) {
         let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
-        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        let weight = weight
+            .trim()
+            .strip_prefix("q=")
+            .map_or(Ok(1.0), str::parse::<f32>);
         let accepted = weight.is_ok_and(|weight| weight > 0.0);
         match coding.trim() {
             coding if coding.eq_ignore_ascii_case("gzip") => return accepted,
@@ -296,7 +343,12 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn directives_of(headers: &HeaderMap) -> Directives {
-    let texts = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let texts = |name| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+    };
     Directives::parse(texts(CACHE_CONTROL), texts(PRAGMA))
 }
 

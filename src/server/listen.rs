@@ -64,8 +64,9 @@ pub async fn run(
                 async move { Ok::<_, Infallible>(app.handle(ends, request).await) }
             })
         };
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
         let connection = graceful.watch(connection);
         let gauge = app.proxy().metrics().connections.clone();
         gauge.inc();
@@ -79,7 +80,10 @@ pub async fn run(
     }
     app.stop();
     drop(listener);
-    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("responses were cut off: shutdown_timeout is over");
     }
 }

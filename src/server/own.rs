@@ -76,6 +76,8 @@ pub fn text(status: StatusCode, text: impl Into<String>) -> Response<ResponseBod
 pub fn not_allowed(method: &Method) -> Response<ResponseBody> {
     let message = format!("{method} is not allowed here; allowed: {METHODS}\n");
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(METHODS));
     response
 }

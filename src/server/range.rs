@@ -16,11 +16,15 @@ pub enum Wanted {
 
 /// Understands a `Range` header for a body of `length` bytes.
 pub fn parse(value: &str, length: u64) -> Wanted {
-    let Some((unit, set)) = value.split_once('=') else { return Wanted::Whole };
+    let Some((unit, set)) = value.split_once('=') else {
+        return Wanted::Whole;
+    };
     if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
         return Wanted::Whole;
     }
-    let Some((first, last)) = set.trim().split_once('-') else { return Wanted::Whole };
+    let Some((first, last)) = set.trim().split_once('-') else {
+        return Wanted::Whole;
+    };
     match (digits(first), digits(last)) {
         (Some(Some(first)), Some(last)) => from_first(first, last, length),
         (Some(None), Some(Some(suffix))) => from_end(suffix, length),
@@ -78,7 +82,16 @@ mod tests {
         check("bytes=100-", Wanted::Unsatisfiable);
         check("bytes=200-300", Wanted::Unsatisfiable);
         check("bytes=-0", Wanted::Unsatisfiable);
-        for whole in ["bytes=5-2", "bytes=0-1,5-6", "lines=0-1", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=1-2-3"] {
+        for whole in [
+            "bytes=5-2",
+            "bytes=0-1,5-6",
+            "lines=0-1",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=1-2-3",
+        ] {
             check(whole, Wanted::Whole);
         }
         assert_eq!(parse("bytes=0-", 0), Wanted::Unsatisfiable);

@@ -29,7 +29,11 @@ pub fn respond(
     let wanted = wanted(&reply, request);
     if let (Wanted::Unsatisfiable, Some(length)) = (&wanted, length_of(&reply.body)) {
         *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-        set(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{length}"));
+        set(
+            response.headers_mut(),
+            CONTENT_RANGE,
+            &format!("bytes */{length}"),
+        );
         response.headers_mut().remove(CONTENT_TYPE);
         return response;
     }
@@ -85,7 +89,9 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 fn not_modified(reply: &Reply, request: &HeaderMap) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
         let values = request.get_all(IF_NONE_MATCH).iter();
-        let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+        let mut tags = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|v| v.split(','));
         let ours = reply.etag.as_deref().map(opaque);
         return tags.any(|tag| tag.trim() == "*" || (ours.is_some() && ours == Some(opaque(tag))));
     }
@@ -115,7 +121,9 @@ fn wanted(reply: &Reply, request: &HeaderMap) -> Wanted {
 
 /// `If-Range` holds only for the very same strong tag or date (RFC 9110 section 13.1.5).
 fn range_applies(reply: &Reply, request: &HeaderMap) -> bool {
-    let Some(condition) = request.get(IF_RANGE) else { return true };
+    let Some(condition) = request.get(IF_RANGE) else {
+        return true;
+    };
     let strong = reply.etag.as_deref().filter(|tag| !tag.starts_with("W/"));
     let same_tag = strong.is_some_and(|tag| condition.as_bytes() == tag.as_bytes());
     same_tag || reply.last_modified.as_ref() == Some(condition)
@@ -138,7 +146,14 @@ fn into_body(body: Body, wanted: &Wanted) -> ResponseBody {
         (Body::Bytes(bytes), _) => ResponseBody::bytes(bytes),
         (Body::Blob(blob), Wanted::Part(part)) => ResponseBody::blob(blob.reader(part.clone())),
         (Body::Blob(blob), _) => ResponseBody::blob(blob.reader(0..blob.size())),
-        (Body::Draft { reader, length, seat }, _) => ResponseBody::draft(reader, length, seat),
+        (
+            Body::Draft {
+                reader,
+                length,
+                seat,
+            },
+            _,
+        ) => ResponseBody::draft(reader, length, seat),
         (Body::Head(length), _) => ResponseBody::announced(length),
     }
 }
