@@ -8,7 +8,7 @@ use moka::sync::Cache;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::entry::{Digest, Entry, Key};
+use crate::entry::{Digest, Entry, Key, Stored};
 use crate::nuget::link_map::LinkMap;
 use crate::nuget::resource::{DocRule, Orphans, View};
 use crate::nuget::rewrite::{self, Place};
@@ -134,6 +134,17 @@ impl Engine {
         }
     }
 
+    /// Forgets a body that is missing or damaged, so that it is fetched anew.
+    pub(super) async fn heal(&self, key: &Key, stored: &Stored) {
+        tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
+        if let Err(error) = self.store.discard(stored).await {
+            self.store_failed("discard", &error);
+        }
+        if let Err(error) = self.store.forget(key.as_str()).await {
+            self.store_failed("forget", &error);
+        }
+    }
+
     /// Takes a seat on the flight for `target`, starting the fill if there is none. Says whether
     /// one was under way.
     pub(super) fn board(
@@ -185,16 +196,18 @@ impl Engine {
         let target = Target::service_index();
         let key = target.key(self.feed.name());
         let entry = self.lookup(&key).await;
-        if let Some(stored) = entry.as_ref().and_then(|entry| entry.body)
-            && let Ok(body) = self.store.document(&stored).await
-            && let Ok(known) = self.understand(&body).await
-        {
-            return Ok(known);
+        if let Some(stored) = entry.as_ref().and_then(|entry| entry.body) {
+            if let Ok(body) = self.store.document(&stored).await
+                && let Ok(known) = self.understand(&body).await
+            {
+                return Ok(known);
+            }
+            self.heal(&key, &stored).await;
         }
         if self.options.network == Network::Offline {
             return Err(Error::Offline { list: false });
         }
-        let (mut seat, _) = self.board(&key, &target, entry, &ClientIdentity::default());
+        let (mut seat, _) = self.board(&key, &target, None, &ClientIdentity::default());
         match seat.wait(false).await {
             Phase::Landed(Outcome::Failed(error)) => Err(error),
             _ => self
@@ -372,7 +385,7 @@ impl Engine {
 
     /// What a request makes of a failure of the upstream.
     pub(super) fn upstream_failed(&self, error: &UpstreamError) -> Error {
-        let cause = format!("feed {}: {}", self.feed.name(), chain(error));
+        let cause = format!("feed {}: {error}", self.feed.name());
         match error.kind {
             Kind::TooLarge => Error::TooLarge(cause.into()),
             Kind::Timeout => Error::Upstream {

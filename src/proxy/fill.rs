@@ -312,7 +312,6 @@ impl Fill {
         let outcome = Outcome::Body {
             entry: Arc::new(entry.clone()),
             draft: Some(draft),
-            confirmed: false,
         };
         if keep {
             return Ok(Flown {
@@ -482,11 +481,7 @@ const fn worth_finishing(written: u64, length: Option<u64>) -> bool {
 }
 
 const fn confirmed(entry: Arc<Entry>) -> Flown {
-    let outcome = Outcome::Body {
-        entry,
-        draft: None,
-        confirmed: true,
-    };
+    let outcome = Outcome::Body { entry, draft: None };
     Flown {
         outcome,
         label: "confirmed",

@@ -44,10 +44,9 @@ pub enum Outcome {
     Body {
         /// What is remembered of it.
         entry: Arc<Entry>,
-        /// Its body, until it can be had from the store.
+        /// Its body, until it can be had from the store; `None` when it was stored before and the
+        /// upstream confirmed it.
         draft: Option<Arc<Draft>>,
-        /// Whether the body was stored before and the upstream confirmed it.
-        confirmed: bool,
     },
     /// What is stored is served although the upstream did not confirm it.
     Stale {
@@ -63,15 +62,24 @@ pub enum Outcome {
 }
 
 /// All flights under way. A plain map with drop guards: a bounded cache could drop a flight.
-#[derive(Default)]
 pub struct Flights {
     map: Mutex<HashMap<Key, Arc<Flight>>>,
+    count: watch::Sender<usize>,
 }
 
 /// One fill and those who wait for it.
 struct Flight {
     phase: watch::Sender<Phase>,
     seats: AtomicUsize,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self {
+            map: Mutex::default(),
+            count: watch::Sender::new(0),
+        }
+    }
 }
 
 impl Flights {
@@ -87,6 +95,7 @@ impl Flights {
             seats: 0.into(),
         });
         map.insert(key.clone(), Arc::clone(&flight));
+        self.count.send_replace(map.len());
         let seat = Seat::take(&flight);
         (
             seat,
@@ -96,6 +105,12 @@ impl Flights {
                 flight,
             }),
         )
+    }
+
+    /// Waits until no fill is under way.
+    pub async fn quiet(&self) {
+        // The sender lives as long as `self`: the wait cannot fail.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 }
 
@@ -173,11 +188,13 @@ impl Drop for Pilot {
             }
             lost_now
         });
-        self.flights
+        let mut map = self
+            .flights
             .map
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+            .unwrap_or_else(PoisonError::into_inner);
+        map.remove(&self.key);
+        self.flights.count.send_replace(map.len());
     }
 }
 

@@ -136,11 +136,19 @@ impl Proxy {
     /// # Errors
     /// [`Error`] when there is no document to serve.
     pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
+        match self.walk(request).await {
+            // The damaged body has been forgotten: now it is a miss that heals itself.
+            Err(Error::Lost) => self.walk(request).await,
+            other => other,
+        }
+    }
+
+    async fn walk(&self, request: &Request) -> Result<Reply, Error> {
         let engine = &self.0;
         let key = request.target.key(engine.feed.name());
         let entry = engine.lookup(&key).await;
         let verdict = self.judge(&key, entry.as_deref(), request);
-        let stored = match (verdict, entry.clone()) {
+        let (entry, cache) = match (verdict, entry) {
             (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
             (Verdict::Refuse, _) => return Err(self.refusal(request)),
             (Verdict::Fresh, Some(entry)) => (entry, CacheStatus::Hit),
@@ -151,13 +159,9 @@ impl Proxy {
             (Verdict::BackedOff, Some(entry)) => {
                 (entry, CacheStatus::Stale(StaleReason::BackedOff))
             }
-            _ => return self.ask(request, &key, entry).await,
+            (_, entry) => return self.ask(request, &key, entry).await,
         };
-        match engine.present_stored(request, &stored.0, stored.1).await? {
-            Some(reply) => Ok(reply),
-            // The body is gone or damaged: a miss that heals itself.
-            None => self.ask(request, &key, None).await,
-        }
+        engine.present_stored(request, &entry, cache).await
     }
 
     fn judge(&self, key: &Key, entry: Option<&Entry>, request: &Request) -> Verdict {
@@ -208,16 +212,14 @@ impl Proxy {
         let streaming = request.target.rule.view == View::Raw && !request.whole;
         let phase = match &stored {
             None => seat.wait(streaming).await,
-            Some(entry) => match tokio::time::timeout(PATIENCE, seat.wait(streaming)).await {
-                Ok(phase) => phase,
-                Err(_) => {
+            Some(entry) => {
+                let patient = tokio::time::timeout(PATIENCE, seat.wait(streaming)).await;
+                let Ok(phase) = patient else {
                     let cache = CacheStatus::Stale(StaleReason::Slow);
-                    if let Some(reply) = engine.present_stored(request, entry, cache).await? {
-                        return Ok(reply);
-                    }
-                    seat.wait(streaming).await
-                }
-            },
+                    return engine.present_stored(request, entry, cache).await;
+                };
+                phase
+            }
         };
         match phase {
             Phase::Landed(outcome) => self.land(request, outcome, joined).await,
@@ -233,35 +235,28 @@ impl Proxy {
         joined: bool,
     ) -> Result<Reply, Error> {
         let engine = &self.0;
-        let gone = || Error::internal("the stored body is damaged; ask again");
         match outcome {
             Outcome::Failed(error) => Err(error),
             Outcome::Body {
                 entry,
                 draft: Some(draft),
-                ..
             } => {
                 engine
                     .present_draft(request, &entry, &draft, arrived(joined))
                     .await
             }
-            Outcome::Body {
-                entry, draft: None, ..
-            } => {
-                let cache = CacheStatus::Revalidated;
+            Outcome::Body { entry, draft: None } => {
                 engine
-                    .present_stored(request, &entry, cache)
-                    .await?
-                    .ok_or_else(gone)
+                    .present_stored(request, &entry, CacheStatus::Revalidated)
+                    .await
             }
             Outcome::Stale {
                 entry,
                 reason,
                 cause,
             } => {
-                let cache = CacheStatus::Stale(reason);
-                let reply = engine.present_stored(request, &entry, cache).await?;
-                let mut reply = reply.ok_or_else(gone)?;
+                let stale = CacheStatus::Stale(reason);
+                let mut reply = engine.present_stored(request, &entry, stale).await?;
                 reply.warning = Some(cause);
                 Ok(reply)
             }
@@ -341,8 +336,15 @@ impl Proxy {
         self.0.store.totals()
     }
 
-    /// Waits until the store has written everything down.
-    pub async fn close(&self) {
+    /// Waits until no fill is under way, at most `limit`, and until the store has written
+    /// everything down.
+    pub async fn close(&self, limit: Duration) {
+        if tokio::time::timeout(limit, self.0.flights.quiet())
+            .await
+            .is_err()
+        {
+            tracing::warn!("fills were cut off: the time to stop is over");
+        }
         self.0.store.close().await;
     }
 }

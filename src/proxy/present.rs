@@ -17,14 +17,14 @@ use crate::proxy::{Body, Reply, Request, arrived};
 use crate::store::{Draft, StoreErrorKind};
 
 impl Engine {
-    /// A reply from the store; `None` when the body is missing or damaged, after which its entry is
-    /// forgotten.
+    /// A reply from the store; [`Error::Lost`] when the body is missing or damaged, after which it
+    /// is forgotten.
     pub(super) async fn present_stored(
         self: &Arc<Self>,
         request: &Request,
         entry: &Entry,
         cache: CacheStatus,
-    ) -> Result<Option<Reply>, Error> {
+    ) -> Result<Reply, Error> {
         let Some(stored) = entry.body else {
             return Err(Error::RememberedNotFound);
         };
@@ -34,10 +34,11 @@ impl Engine {
             let load = async { self.load(stored, request).await };
             self.view(request, entry, cache, load).await
         };
-        match reply {
-            Err(Error::Lost) => Ok(None),
-            other => other.map(Some),
+        if matches!(reply, Err(Error::Lost)) {
+            self.heal(&request.target.key(self.feed.name()), &stored)
+                .await;
         }
+        reply
     }
 
     async fn raw(&self, entry: &Entry, stored: Stored, cache: CacheStatus) -> Result<Reply, Error> {

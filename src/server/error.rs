@@ -8,11 +8,14 @@ use crate::proxy::Error;
 /// would take it for "does not exist".
 pub fn status_of(error: &Error) -> StatusCode {
     match error {
-        Error::NotFound | Error::RememberedNotFound | Error::NotOffered(_) => StatusCode::NOT_FOUND,
-        // A client with a second source goes on after 404 and gives up after 504.
-        Error::Offline { list: true } => StatusCode::NOT_FOUND,
-        Error::Offline { list: false } | Error::NotStored => StatusCode::GATEWAY_TIMEOUT,
-        Error::Upstream { timeout: true, .. } => StatusCode::GATEWAY_TIMEOUT,
+        // Offline, a client with a second source goes on after 404 and gives up after 504.
+        Error::NotFound
+        | Error::RememberedNotFound
+        | Error::NotOffered(_)
+        | Error::Offline { list: true } => StatusCode::NOT_FOUND,
+        Error::Offline { list: false }
+        | Error::NotStored
+        | Error::Upstream { timeout: true, .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Upstream { timeout: false, .. } | Error::TooLarge(_) => StatusCode::BAD_GATEWAY,
         Error::Refused(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
         Error::Abandoned | Error::Lost => StatusCode::SERVICE_UNAVAILABLE,

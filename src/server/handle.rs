@@ -234,7 +234,7 @@ impl App {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         if let Some(given) = headers.get(REQUEST_ID) {
             let bytes = given.as_bytes();
-            if (1..=64).contains(&bytes.len()) && bytes.iter().all(|byte| plain(byte)) {
+            if (1..=64).contains(&bytes.len()) && bytes.iter().all(plain) {
                 return given.clone();
             }
         }

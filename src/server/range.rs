@@ -25,10 +25,13 @@ pub fn parse(value: &str, length: u64) -> Wanted {
     let Some((first, last)) = set.trim().split_once('-') else {
         return Wanted::Whole;
     };
-    match (digits(first), digits(last)) {
-        (Some(Some(first)), Some(last)) => from_first(first, last, length),
-        (Some(None), Some(Some(suffix))) => from_end(suffix, length),
-        _ => Wanted::Whole,
+    match (first.trim(), last.trim()) {
+        ("", suffix) => number(suffix).map_or(Wanted::Whole, |suffix| from_end(suffix, length)),
+        (first, "") => number(first).map_or(Wanted::Whole, |first| from_first(first, None, length)),
+        (first, last) => match (number(first), number(last)) {
+            (Some(first), Some(last)) => from_first(first, Some(last), length),
+            _ => Wanted::Whole,
+        },
     }
 }
 
@@ -50,15 +53,10 @@ const fn from_end(suffix: u64, length: u64) -> Wanted {
     Wanted::Part(length.saturating_sub(suffix)..length)
 }
 
-/// `Some(None)` for nothing, `None` for something that is no number. A number too large for 64 bits
-/// is as good as the largest.
-fn digits(text: &str) -> Option<Option<u64>> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Some(None);
-    }
-    let numeric = text.bytes().all(|byte| byte.is_ascii_digit());
-    numeric.then(|| Some(text.parse().unwrap_or(u64::MAX)))
+/// A number too large for 64 bits is as good as the largest.
+fn number(text: &str) -> Option<u64> {
+    let numeric = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numeric.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -66,8 +64,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(value: &str, expected: Wanted) {
-        assert_eq!(parse(value, 100), expected, "{value}");
+    fn check(value: &str, expected: impl Into<Option<Wanted>>) {
+        assert_eq!(Some(parse(value, 100)), expected.into(), "{value}");
     }
 
     #[test]

@@ -7,4 +7,5 @@
 )]
 
 mod harness;
+mod hit_miss;
 mod support;

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod script;
 pub mod upstream;
+pub mod world;
 
 pub use client::{get, head};
 pub use upstream::ScriptedUpstream;
+pub use world::World;

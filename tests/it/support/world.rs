@@ -1,0 +1,203 @@
+//! A scripted upstream, a nugate in front of it on a real socket, and a clock that tests move.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nugate::clock::{Clock, Time};
+use nugate::demo::ExampleFeed;
+use nugate::nuget::service_index::WebLinks;
+use nugate::observe::Metrics;
+use nugate::policy::class::{Freshness, Network};
+use nugate::proxy::{Options, Parts, Proxy};
+use nugate::server::{App, BaseRules, Limits, run};
+use nugate::store::{Store, StoreOptions};
+use nugate::upstream::{Feed, FeedOptions};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::client::{self, Response};
+use super::upstream::ScriptedUpstream;
+
+/// What a test may set.
+pub struct Settings {
+    pub options: Options,
+    pub bases: BaseRules,
+    pub feed: FeedOptions,
+}
+
+/// The whole set-up of a test.
+pub struct World {
+    pub up: ScriptedUpstream,
+    pub clock: Clock,
+    pub addr: SocketAddr,
+    pub dir: TempDir,
+    settings: Settings,
+    running: Option<Running>,
+}
+
+struct Running {
+    app: Arc<App>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    /// The demonstration's packages, default settings.
+    pub async fn demo() -> Self {
+        Self::new(ExampleFeed::demo()).await
+    }
+
+    /// These packages, default settings.
+    pub async fn new(feed: ExampleFeed) -> Self {
+        Self::with(feed, |_| {}).await
+    }
+
+    /// These packages, settings changed by `change`.
+    pub async fn with(feed: ExampleFeed, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::before(ScriptedUpstream::new(feed).await, change).await
+    }
+
+    /// This upstream, settings changed by `change`.
+    pub async fn before(up: ScriptedUpstream, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings(&up.index_url());
+        change(&mut settings);
+        let mut world = Self {
+            up,
+            clock: Clock::manual(Time::from_millis(1_800_000_000_000)),
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dir: TempDir::new().unwrap(),
+            settings,
+            running: None,
+        };
+        world.start().await;
+        world
+    }
+
+    /// Starts nugate over what its directory holds.
+    pub async fn start(&mut self) {
+        let store = StoreOptions {
+            dir: self.dir.path().to_owned(),
+            memory: 16 << 20,
+            open_files: 64,
+        };
+        let parts = Parts {
+            store: Store::open(store).await.unwrap(),
+            feed: Feed::new(self.settings.feed.clone()).unwrap(),
+            clock: self.clock.clone(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            options: self.settings.options.clone(),
+        };
+        let proxy = Proxy::new(parts).await;
+        let app = Arc::new(App::new(proxy, self.settings.bases.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let limits = Limits {
+            connections_max: 10_000,
+            shutdown_timeout: Duration::from_secs(10),
+        };
+        let serving = Arc::clone(&app);
+        let task = tokio::spawn(run(listener, serving, limits, async {
+            drop(stopped.await);
+        }));
+        self.running = Some(Running { app, stop, task });
+    }
+
+    /// Stops nugate and waits until it has written everything down.
+    pub async fn stop(&mut self) {
+        if let Some(Running { app, stop, task }) = self.running.take() {
+            let _ = stop.send(());
+            task.await.unwrap();
+            app.proxy().close(Duration::from_secs(10)).await;
+        }
+    }
+
+    /// Stops nugate and starts it again.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    /// Changes settings; they hold from the next start on.
+    pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+    }
+
+    /// GET below our `/v3/`.
+    pub async fn get(&self, path: &str) -> Response {
+        self.get_with(path, &[]).await
+    }
+
+    /// GET below our `/v3/` with headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        client::get(self.addr, &format!("/v3/{path}"), headers).await
+    }
+
+    /// HEAD below our `/v3/`.
+    pub async fn head(&self, path: &str) -> Response {
+        client::head(self.addr, &format!("/v3/{path}"), &[]).await
+    }
+
+    /// Moves the clock.
+    pub fn later(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// The value of a series, or of all that begin with `series` together.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = client::get(self.addr, "/metrics", &[]).await.text();
+        let of_line = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            name.starts_with(series)
+                .then(|| value.parse::<f64>().ok())?
+        };
+        text.lines().filter_map(of_line).sum()
+    }
+
+    /// The upstream's own bytes of a package.
+    pub fn nupkg(&self, id: &str, version: &str) -> Bytes {
+        self.up.change(|feed| feed.nupkg(id, version)).unwrap()
+    }
+
+    /// Our base URL.
+    pub fn base(&self) -> String {
+        format!("http://{}/v3/", self.addr)
+    }
+
+    /// The directory of the cache.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+fn settings(index: &str) -> Settings {
+    Settings {
+        options: Options {
+            freshness: Freshness::default(),
+            network: Network::Online,
+            honour_no_cache: true,
+            web_links: WebLinks::Keep,
+            memory: 16 << 20,
+            document_size_max: 64 << 20,
+            package_size_max: 1 << 30,
+        },
+        bases: BaseRules::default(),
+        feed: FeedOptions {
+            name: "test".to_owned(),
+            url: index.parse().unwrap(),
+            redirect_hosts: Vec::new(),
+            connect_timeout: Duration::from_secs(2),
+            header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(5),
+            attempts: 1,
+            connections_max: 64,
+            requests_per_second: 0,
+            extra_roots: Vec::new(),
+        },
+    }
+}
