@@ -11,3 +11,4 @@ pub mod clock;
 pub mod entry;
 pub mod nuget;
 pub mod policy;
+pub mod upstream;

@@ -1,0 +1,194 @@
+//! The body of an upstream's response, decoded, limited and watched.
+//!
+//! Does not look at the content. Invariant: the end is reported only after the framing and the
+//! content coding both said that the body is whole; everything else is an error, once, and then
+//! nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::TRANSFER_ENCODING;
+use http::response::Parts;
+use http::{StatusCode, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame, Incoming};
+
+use super::decode::{DecodeError, Decoder};
+use super::error::{Kind, UpstreamError};
+use super::limit::Permit;
+
+/// The limits of one body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Longest wait for the next frame.
+    pub(super) idle: Duration,
+    /// Most decoded bytes.
+    pub(super) size_max: u64,
+    /// The request was HEAD: what the head announces does not follow.
+    pub(super) bodiless: bool,
+}
+
+/// A body as it arrives; dropping it closes the connection unless the body was finished, and frees
+/// its place among the feed's connections.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    what: String,
+    limits: Limits,
+    source: Option<(Incoming, Permit)>,
+    decoder: Decoder,
+    /// Received and not yet decoded.
+    input: Bytes,
+    decoded: u64,
+    length: Option<u64>,
+    framed: bool,
+    failure: Option<UpstreamError>,
+}
+
+impl UpstreamBody {
+    /// The body that belongs to `head`. An unusable body is an error at once if the status is a
+    /// success, else only when it is read: a 404 is an answer whatever its text is.
+    pub(super) fn new(
+        what: String,
+        head: &Parts,
+        (source, permit): (Incoming, Permit),
+        limits: Limits,
+    ) -> Result<Self, UpstreamError> {
+        let bodiless = limits.bodiless || head.status == StatusCode::NOT_MODIFIED;
+        let announced = source.size_hint().exact();
+        let framed =
+            bodiless || announced.is_some() || head.version == Version::HTTP_2 || is_chunked(head);
+        let mut body = Self {
+            what,
+            limits,
+            source: Some((source, permit)),
+            decoder: Decoder::Identity,
+            input: Bytes::new(),
+            decoded: 0,
+            length: None,
+            framed,
+            failure: None,
+        };
+        if bodiless {
+            body.length = Some(0);
+        } else if let Err(error) = body.prepare(head, announced) {
+            if head.status.is_success() {
+                return Err(error);
+            }
+            body.fail(error);
+        }
+        Ok(body)
+    }
+
+    fn prepare(&mut self, head: &Parts, announced: Option<u64>) -> Result<(), UpstreamError> {
+        self.decoder =
+            Decoder::for_headers(&head.headers).map_err(|error| self.undecodable(&error))?;
+        if announced.is_some_and(|length| length > self.limits.size_max) {
+            return Err(self.too_large());
+        }
+        self.length = announced.filter(|_| self.decoder.is_identity());
+        Ok(())
+    }
+
+    /// Length of the decoded body in bytes, when the response announced it.
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Whether the response says where its body ends. If not (HTTP/1.0 without `Content-Length`),
+    /// a cut looks like the end and only the content can tell.
+    pub const fn framed(&self) -> bool {
+        self.framed
+    }
+
+    /// The next block of at most 256 KiB; `None` when the body is whole, or after an error.
+    pub async fn next(&mut self) -> Option<Result<Bytes, UpstreamError>> {
+        loop {
+            if let Some(block) = self.block() {
+                return Some(block);
+            }
+            let (source, _) = self.source.as_mut()?;
+            if let Ok(frame) = tokio::time::timeout(self.limits.idle, source.frame()).await {
+                self.accept(frame);
+            } else {
+                let why = format!("no further byte of the body within {:?}", self.limits.idle);
+                self.fail(UpstreamError::new(Kind::Timeout, &self.what, why));
+            }
+        }
+    }
+
+    /// The next block if it is there already; `None` says nothing about the end.
+    pub fn try_next(&mut self) -> Option<Result<Bytes, UpstreamError>> {
+        loop {
+            if let Some(block) = self.block() {
+                return Some(block);
+            }
+            let (source, _) = self.source.as_mut()?;
+            let frame = source.frame().now_or_never()?;
+            self.accept(frame);
+        }
+    }
+
+    /// Takes over what the connection delivered; `None` is its end.
+    fn accept(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) {
+        match frame {
+            Some(Ok(frame)) => self.input = frame.into_data().unwrap_or_default(),
+            Some(Err(error)) => self.fail(UpstreamError::of_body(&self.what, error)),
+            None => {
+                self.source = None;
+                if let Err(error) = self.decoder.finish() {
+                    self.fail(self.undecodable(&error));
+                }
+            }
+        }
+    }
+
+    /// A block from what was received, or the failure that is still to be told.
+    fn block(&mut self) -> Option<Result<Bytes, UpstreamError>> {
+        if let Some(failure) = self.failure.take() {
+            return Some(Err(failure));
+        }
+        let error = match self.decoder.next(&mut self.input) {
+            Ok(None) => return None,
+            Ok(Some(block)) => {
+                self.decoded = self.decoded.saturating_add(block.len() as u64);
+                if self.decoded <= self.limits.size_max {
+                    return Some(Ok(block));
+                }
+                self.too_large()
+            }
+            Err(error) => self.undecodable(&error),
+        };
+        self.fail(error);
+        self.failure.take().map(Err)
+    }
+
+    fn fail(&mut self, error: UpstreamError) {
+        self.source = None;
+        self.input = Bytes::new();
+        self.decoder = Decoder::Identity;
+        self.failure = Some(error);
+    }
+
+    fn too_large(&self) -> UpstreamError {
+        let why = format!(
+            "response body is longer than {} bytes",
+            self.limits.size_max
+        );
+        UpstreamError::new(Kind::TooLarge, &self.what, why)
+    }
+
+    fn undecodable(&self, error: &DecodeError) -> UpstreamError {
+        // Without framing the end of the data is the only sign of a cut.
+        let cut = matches!(error, DecodeError::EndsEarly(_)) && !self.framed;
+        let kind = if cut { Kind::Cut } else { Kind::BadEncoding };
+        UpstreamError::new(kind, &self.what, error)
+    }
+}
+
+fn is_chunked(head: &Parts) -> bool {
+    let coding = head.headers.get_all(TRANSFER_ENCODING).iter().next_back();
+    let last = coding.and_then(|value| value.as_bytes().rsplit(|byte| *byte == b',').next());
+    head.version == Version::HTTP_11
+        && last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}

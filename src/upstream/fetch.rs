@@ -1,0 +1,245 @@
+//! One document from an upstream: attempts, redirects, request headers.
+//!
+//! Does not judge statuses beyond "try again": 404, 304, 401 and the like are answers. Invariant:
+//! validators and what is known of the client go only to the origin that was asked first.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use url::Url;
+
+use super::Feed;
+use super::body::{Limits, UpstreamBody};
+use super::error::{Kind, UpstreamError, describe};
+use super::redirect::{self, REDIRECTS_MAX};
+use super::retry::{self, Schedule};
+use crate::clock::{Clock, Stopwatch};
+use crate::entry::Validators;
+
+const OWN_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("nugate/", env!("CARGO_PKG_VERSION")));
+const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 nugate");
+const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
+const SESSION_ID: HeaderName = HeaderName::from_static("x-nuget-session-id");
+/// How much of a body nobody wants is read to keep the connection usable, and for how long.
+const DRAIN_MAX: usize = 16 * 1024;
+const DRAIN_WAIT: Duration = Duration::from_millis(100);
+
+/// Which content coding is asked for; the response is decoded by its own label in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// None: for packages, which are compressed already.
+    Identity,
+    /// gzip: for documents.
+    Gzip,
+}
+
+/// What is passed on of the client that caused a request.
+#[derive(Clone, Debug, Default)]
+pub struct ClientIdentity {
+    /// `User-Agent`; ours is sent if there is none.
+    pub user_agent: Option<HeaderValue>,
+    /// `X-NuGet-Client-Version`.
+    pub client_version: Option<HeaderValue>,
+    /// `X-NuGet-Session-Id`.
+    pub session_id: Option<HeaderValue>,
+}
+
+/// A request for one document.
+#[derive(Clone, Debug)]
+pub struct Fetch<'a> {
+    /// Where it is, in the order in which to try; at least one.
+    pub urls: &'a [Url],
+    /// GET or HEAD.
+    pub method: Method,
+    /// Sent byte for byte; empty for an unconditional request.
+    pub validators: &'a Validators,
+    /// Which coding to ask for.
+    pub encoding: Encoding,
+    /// Hosts of the validated service index, as by [`authority`](super::authority), to which a
+    /// redirect may lead. The feed's own is always allowed.
+    pub allowed_hosts: &'a HashSet<String>,
+    /// What is passed on of the client.
+    pub identity: &'a ClientIdentity,
+    /// Most bytes of the decoded body.
+    pub size_max: u64,
+}
+
+/// A response whose body is still arriving.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Any status but a followed redirect or a passing failure.
+    pub status: StatusCode,
+    /// Headers as received; `Content-Length` and `Content-Encoding` describe the encoded body.
+    pub headers: HeaderMap,
+    /// The decoded body.
+    pub body: UpstreamBody,
+    /// The one of the requested URLs that answered, not where it redirected to.
+    pub url: Url,
+    /// How many attempts were made, this one included.
+    pub attempts: u32,
+    /// From the beginning of this attempt to its response head, waiting in the queue excluded.
+    pub latency: Duration,
+}
+
+impl Feed {
+    /// Asks for a document until there is a response to judge. Errors are those of the last
+    /// attempt; [`Kind::Status`] if it was a passing one.
+    pub async fn fetch(&self, request: Fetch<'_>) -> Result<Fetched, UpstreamError> {
+        let mut schedule = Schedule::new(request.urls.len(), self.options.attempts);
+        if request.urls.is_empty() {
+            let what = format!("feed {}", self.name());
+            return Err(UpstreamError::new(Kind::Protocol, &what, "no url to ask"));
+        }
+        loop {
+            let url = &request.urls[schedule.begin()];
+            let error = match self.attempt(&request, url).await {
+                Ok(fetched) => {
+                    let attempts = schedule.made();
+                    return Ok(Fetched {
+                        attempts,
+                        ..fetched
+                    });
+                }
+                Err(error) => error,
+            };
+            let Some(delay) = schedule.after(&error) else {
+                return Err(error);
+            };
+            tracing::debug!(feed = self.name(), %error, ?delay, "upstream is asked again");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn attempt(&self, request: &Fetch<'_>, url: &Url) -> Result<Fetched, UpstreamError> {
+        let what = describe(&request.method, url);
+        let permit = self.gate.admit(&what).await?;
+        let watch = Stopwatch::start();
+        let limit = self.options.header_timeout;
+        let Ok(answer) = timeout(limit, self.follow(request, url)).await else {
+            let why = format!("no response head within {limit:?}");
+            return Err(UpstreamError::new(Kind::Timeout, &what, why));
+        };
+        let (head, source) = answer?.into_parts();
+        let latency = watch.elapsed();
+        let limits = Limits {
+            idle: self.options.idle_timeout,
+            size_max: request.size_max,
+            bodiless: request.method == Method::HEAD,
+        };
+        let body = UpstreamBody::new(what, &head, (source, permit), limits)?;
+        Ok(Fetched {
+            status: head.status,
+            headers: head.headers,
+            body,
+            url: url.clone(),
+            attempts: 1,
+            latency,
+        })
+    }
+
+    /// The response at the end of the redirects that begin at `start`.
+    async fn follow(
+        &self,
+        request: &Fetch<'_>,
+        start: &Url,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let rules = redirect::Rules {
+            feed: &self.options.name,
+            url: &self.options.url,
+            allowed: request.allowed_hosts,
+            patterns: &self.options.redirect_hosts,
+        };
+        let mut url = start.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let what = describe(&request.method, &url);
+            let headers = headers(request, url.origin() == start.origin());
+            let response = self.send(&request.method, &url, headers).await?;
+            let status = response.status();
+            if retry::is_passing(status.as_u16()) {
+                let mut error = UpstreamError::new(Kind::Status(status.as_u16()), &what, status);
+                error.retry_after = retry::retry_after(response.headers(), Clock::System.now());
+                drain(response).await;
+                return Err(error);
+            }
+            if !redirect::is_redirect(status) {
+                return Ok(response);
+            }
+            url = rules
+                .follow(&url, response.headers())
+                .map_err(|refusal| UpstreamError::new(Kind::Redirect, &what, refusal))?;
+            drain(response).await;
+        }
+        let what = describe(&request.method, start);
+        let why = format!("more than {REDIRECTS_MAX} redirects");
+        Err(UpstreamError::new(Kind::Redirect, &what, why))
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let what = describe(method, url);
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri(url)
+            .map_err(|error| UpstreamError::caused(Kind::Protocol, &what, "unusable url", error))?;
+        *request.headers_mut() = headers;
+        let response = self.client.request(request).await;
+        response.map_err(|error| UpstreamError::of_send(&what, error))
+    }
+}
+
+/// User information would end up in `:authority`, which must not have any (RFC 9113 section 8.3.1).
+fn uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
+    let mut url = url.clone();
+    // Both fail only for URLs without a host, which the conversion refuses.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Uri::try_from(url.as_str())
+}
+
+/// The headers of one request; `Host` is added by the client.
+fn headers(request: &Fetch<'_>, same_origin: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let encoding = match request.encoding {
+        Encoding::Identity => "identity",
+        Encoding::Gzip => "gzip",
+    };
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+    headers.insert(VIA, OWN_VIA);
+    headers.insert(USER_AGENT, OWN_AGENT);
+    if same_origin {
+        let fields = [
+            (USER_AGENT, &request.identity.user_agent),
+            (CLIENT_VERSION, &request.identity.client_version),
+            (SESSION_ID, &request.identity.session_id),
+            (IF_NONE_MATCH, &request.validators.etag),
+            (IF_MODIFIED_SINCE, &request.validators.last_modified),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+    headers
+}
+
+/// Reads the rest of a small body, because a connection with an unread one cannot be used again.
+async fn drain(response: Response<Incoming>) {
+    let body = Limited::new(response.into_body(), DRAIN_MAX);
+    // A body that is too long, too slow or broken only costs its connection.
+    let _ = timeout(DRAIN_WAIT, body.collect()).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! How much one feed is asked at once and how fast.
+//!
+//! Requests wait for their turn instead of being refused, because a restore asks for hundreds of
+//! packages in a burst; the queue and the wait are bounded. Nothing here retries.
+//!
+//! Invariant: a permit is held by at most one request, from before its first byte until its body is
+//! finished or dropped.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, MonotonicClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::error::{Kind, UpstreamError};
+
+/// Most requests of one feed that wait for a permit.
+const WAITING_MAX: usize = 4096;
+/// Longest wait for a permit and the rate limit: below the 100 seconds of the NuGet client.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
+// The default clock calibrates itself for up to 200 ms when it is made.
+type Rate =
+    RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+
+/// The right to one request and its response.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The limits of one feed.
+#[derive(Debug)]
+pub(super) struct Gate {
+    feed: String,
+    permits: Arc<Semaphore>,
+    waiting: Semaphore,
+    /// The mutex is fair: without it, waiters wake as a herd and some starve.
+    rate: Option<Mutex<Rate>>,
+    wait_max: Duration,
+}
+
+impl Gate {
+    /// A gate for `connections` requests at a time (at least one) and `per_second` of them begun in
+    /// a second, 0 meaning any number.
+    pub(super) fn new(feed: &str, connections: usize, per_second: u32) -> Self {
+        let rate = NonZeroU32::new(per_second).map(|per_second| {
+            let burst = NonZeroU32::new(per_second.get() / 10).unwrap_or(NonZeroU32::MIN);
+            let quota = Quota::per_second(per_second).allow_burst(burst);
+            Mutex::new(RateLimiter::direct_with_clock(quota, MonotonicClock))
+        });
+        Self {
+            feed: feed.to_owned(),
+            permits: Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS))),
+            waiting: Semaphore::new(WAITING_MAX),
+            rate,
+            wait_max: WAIT_MAX,
+        }
+    }
+
+    /// Waits for the turn of a request, named `what` in errors of kind [`Kind::Busy`].
+    pub(super) async fn admit(&self, what: &str) -> Result<Permit, UpstreamError> {
+        let busy =
+            |why| UpstreamError::new(Kind::Busy, what, format_args!("{why} (feed {})", self.feed));
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(busy("too many requests are waiting"));
+        };
+        match tokio::time::timeout(self.wait_max, self.turn()).await {
+            Ok(Some(permit)) => Ok(permit),
+            Ok(None) | Err(_) => Err(busy("no free connection in time")),
+        }
+    }
+
+    async fn turn(&self) -> Option<Permit> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        if let Some(rate) = &self.rate {
+            let rate = rate.lock().await;
+            while let Err(early) = rate.check() {
+                tokio::time::sleep(early.wait_time_from(MonotonicClock.now())).await;
+            }
+        }
+        Some(Permit { _permit: permit })
+    }
+
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.permits.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Stopwatch;
+
+    #[tokio::test]
+    async fn permits_are_exclusive_and_come_back() {
+        let mut gate = Gate::new("main", 1, 0);
+        gate.wait_max = Duration::from_millis(20);
+        let first = gate.admit("GET x").await.unwrap();
+        let refused = gate.admit("GET y").await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Busy);
+        assert_eq!(
+            refused.to_string(),
+            "GET y: no free connection in time (feed main)"
+        );
+        drop(first);
+        assert!(gate.admit("GET y").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_bounded() {
+        let gate = Gate::new("main", 1, 0);
+        let _all = gate.waiting.try_acquire_many(4096).unwrap();
+        assert_eq!(gate.admit("GET x").await.unwrap_err().kind, Kind::Busy);
+    }
+
+    #[tokio::test]
+    async fn the_rate_is_kept() {
+        let gate = Gate::new("main", 100, 50);
+        let watch = Stopwatch::start();
+        // A burst of 5, then one each 20 ms.
+        for _ in 0..10 {
+            gate.admit("GET x").await.unwrap();
+        }
+        assert!(
+            watch.elapsed() >= Duration::from_millis(95),
+            "{:?}",
+            watch.elapsed()
+        );
+    }
+}
