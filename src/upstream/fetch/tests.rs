@@ -549,10 +549,10 @@ async fn a_private_authority_is_trusted_when_given() {
     let (address, root) = tls_server("ours").await;
     let port = address.port();
     let url = Url::parse(&format!("https://user:pw@localhost:{port}/a")).unwrap();
-    let mut options = options(&url);
-    options.extra_roots = vec![root];
+    let mut trusting = options(&url);
+    trusting.extra_roots = vec![root];
     let fetched = Given::new(&[&url])
-        .fetch(&Feed::new(options).unwrap())
+        .fetch(&Feed::new(trusting).unwrap())
         .await
         .unwrap();
     assert!(fetched.body.framed());
@@ -560,7 +560,7 @@ async fn a_private_authority_is_trusted_when_given() {
     assert_eq!(seen, format!("https://localhost:{port}/a").as_bytes());
 
     let (_, stranger) = tls_server("theirs").await;
-    let mut options = super::tests::options(&url);
+    let mut options = options(&url);
     options.extra_roots = vec![stranger];
     let feed = Feed::new(options).unwrap();
     let error = Given::new(&[&url]).fetch(&feed).await.unwrap_err();
