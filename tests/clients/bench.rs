@@ -22,6 +22,9 @@ const PATIENCE: &str = "300";
 /// Why a case failed.
 pub type Failure = String;
 
+/// Id and version of a package, in lower case.
+pub type Identity = (String, String);
+
 /// Everything a case needs.
 pub struct Bench {
     /// URL of the source the clients are given.
@@ -29,7 +32,7 @@ pub struct Bench {
     /// Whether that is the feed itself.
     pub direct: bool,
     /// The feed's packages by the digest of their bytes: lower-case id and version.
-    pub packages: BTreeMap<[u8; 32], (String, String)>,
+    pub packages: BTreeMap<[u8; 32], Identity>,
     /// Folder of installed clients.
     pub tools: PathBuf,
     wrappers: PathBuf,
@@ -125,7 +128,7 @@ impl Bench {
     }
 
     /// The packages below `folder`, each of which must be byte for byte one of the feed's.
-    pub fn packages_in(&self, folder: &Path) -> Result<Vec<(String, String)>, Failure> {
+    pub fn packages_in(&self, folder: &Path) -> Result<Vec<Identity>, Failure> {
         let mut found = Vec::new();
         for file in files(folder) {
             if file
@@ -147,13 +150,9 @@ impl Bench {
         self.log.lock().unwrap().clear();
     }
 
-    /// Requests the feed has had since for packages, version lists and registrations.
-    pub fn fetched(&self) -> Vec<String> {
-        let log = self.log.lock().unwrap();
-        let kept = |path: &&String| {
-            path.starts_with("/v3-flatcontainer/") || path.starts_with("/v3/registration5")
-        };
-        log.iter().filter(kept).cloned().collect()
+    /// Paths the feed has been asked for since.
+    pub fn requests(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 }
 
