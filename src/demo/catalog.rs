@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::feed::{Document, ExampleFeed, Release};
 use super::links::Links;
-use super::registration::{Texts, dependency_groups};
+use super::registration::{Texts, dependency_groups, deprecation};
 use super::stamp::Stamp;
 
 /// Most commits of a page; nuget.org has 550, a small feed would never fill one.
@@ -110,7 +110,7 @@ fn leaf(links: Links<'_>, release: &Release) -> Value {
     let texts = Texts::of(release, links);
     let url = links.catalog_leaf(release);
     let nuspec = format!("{}.nuspec", package.id);
-    json!({
+    let mut leaf = json!({
         "@id": url,
         "@type": ["PackageDetails", "catalog:Permalink"],
         "authors": "The example authors",
@@ -149,7 +149,11 @@ fn leaf(links: Links<'_>, release: &Release) -> Value {
             "published": { "@type": "xsd:dateTime" },
             "catalog:commitTimeStamp": { "@type": "xsd:dateTime" },
         },
-    })
+    });
+    if let Some(deprecation) = deprecation(release, links) {
+        leaf["deprecation"] = deprecation;
+    }
+    leaf
 }
 
 fn context() -> Value {

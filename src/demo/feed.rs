@@ -286,3 +286,92 @@ impl Document {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    const BASE: &str = "http://feed.test";
+
+    fn json(feed: &ExampleFeed, path: &str) -> Value {
+        let document = feed.document(BASE, path, "").unwrap();
+        let mut text = Vec::new();
+        if document.gzip {
+            let mut decoder = flate2::read::GzDecoder::new(&document.body[..]);
+            decoder.read_to_end(&mut text).unwrap();
+        } else {
+            text.extend_from_slice(&document.body);
+        }
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    #[test]
+    fn the_service_index_lists_what_is_not_hidden() {
+        let count = |feed: &ExampleFeed| {
+            let index = json(feed, "/v3/index.json");
+            index["resources"].as_array().unwrap().len()
+        };
+        let feed = ExampleFeed::demo();
+        assert_eq!(count(&feed), 40);
+        assert_eq!(count(&feed.clone().without("RepositorySignatures")), 38);
+        assert_eq!(count(&feed.without("RegistrationsBaseUrl")), 34);
+    }
+
+    #[test]
+    fn what_is_known_of_a_release_is_in_its_documents() {
+        let feed = ExampleFeed::demo();
+        let entry = |hive: &str, id: &str, at: usize| {
+            let index = json(&feed, &format!("/v3/{hive}/example.{id}/index.json"));
+            index["items"][0]["items"][at]["catalogEntry"].clone()
+        };
+        let full = "registration5-gz-semver2";
+        let http = entry(full, "http", 0);
+        assert_eq!(http["vulnerabilities"][0]["severity"], "2");
+        assert_eq!(
+            http["dependencyGroups"][0]["dependencies"][0]["range"],
+            "[1.0.0, )"
+        );
+        assert_eq!(
+            entry("registration5-semver1", "http", 0)["vulnerabilities"],
+            Value::Null
+        );
+        assert_eq!(
+            entry(full, "legacy", 0)["published"],
+            "1900-01-01T00:00:00+00:00"
+        );
+        assert_eq!(
+            entry(full, "legacy", 1)["deprecation"]["reasons"][0],
+            "Legacy"
+        );
+        let icon = "http://feed.test/v3-flatcontainer/example.json/1.2.0/icon";
+        assert_eq!(entry(full, "json", 0)["iconUrl"], icon);
+        let prose = entry(full, "core", 0);
+        assert!(prose["description"].as_str().unwrap().contains(BASE));
+        assert!(prose["projectUrl"].as_str().unwrap().starts_with(BASE));
+        let page = "/v3-vulnerabilities/2026.01.01.00.00.00/vulnerability.base.json";
+        assert_eq!(
+            json(&feed, page)["example.http"][0]["versions"],
+            "[0.9.0, 0.9.0]"
+        );
+        let leaf = "/v3/catalog0/data/2026.01.01.00.01.00/example.core.1.0.0.json";
+        assert_eq!(
+            json(&feed, leaf)["packageSize"],
+            feed.nupkg("Example.Core", "1.0").unwrap().len()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_part_of_the_feed_leaves_it_as_it_was() {
+        let mut feed = ExampleFeed::demo();
+        let before = feed.modified();
+        let refused = feed.add(Package::new("Example.New", "one"));
+        let expected = "Example.New has the impossible version \"one\"";
+        assert_eq!(refused.unwrap_err().to_string(), expected);
+        assert!(feed.add(Package::new("EXAMPLE.CORE", "1.0+again")).is_err());
+        assert!(!feed.remove("Example.New", "1.0.0"));
+        assert_eq!(feed.modified(), before);
+        assert!(feed.releases("example.new").is_empty());
+    }
+}

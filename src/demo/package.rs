@@ -50,6 +50,8 @@ pub struct Package {
     pub extras: bool,
     /// Whether its texts mention the feed's own URL, which is prose and no link.
     pub mentions_feed: bool,
+    /// Why it is deprecated and which id to use instead, if it is.
+    pub deprecation: Option<(String, String)>,
     /// Known vulnerabilities.
     pub advisories: Vec<Advisory>,
     payload: usize,
@@ -68,6 +70,7 @@ impl Package {
             listed: true,
             extras: false,
             mentions_feed: false,
+            deprecation: None,
             advisories: Vec::new(),
             payload: 0,
         }
@@ -143,6 +146,13 @@ impl Package {
             severity,
             url: url.to_owned(),
         });
+        self
+    }
+
+    /// Deprecated for `reason` (`Legacy`, `CriticalBugs`, `Other`) in favour of the id `instead`.
+    #[must_use]
+    pub fn deprecated(mut self, reason: &str, instead: &str) -> Self {
+        self.deprecation = Some((reason.to_owned(), instead.to_owned()));
         self
     }
 

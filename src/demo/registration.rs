@@ -180,6 +180,11 @@ impl Registration<'_> {
             "title": "",
             "version": release.version.full(),
         });
+        if self.hive == Hive::Full
+            && let Some(deprecation) = deprecation(release, self.links)
+        {
+            entry["deprecation"] = deprecation;
+        }
         if self.hive == Hive::Full && !package.advisories.is_empty() {
             entry["vulnerabilities"] = package
                 .advisories
@@ -274,6 +279,24 @@ pub fn dependency_groups(release: &Release, links: Links<'_>, hive: Option<Hive>
         value
     };
     release.package.groups().into_iter().map(group).collect()
+}
+
+/// Why a release is deprecated, as registrations and catalog leaves have it.
+pub fn deprecation(release: &Release, links: Links<'_>) -> Option<Value> {
+    let (reason, instead) = release.package.deprecation.as_ref()?;
+    let leaf = links.catalog_leaf(release);
+    Some(json!({
+        "@id": format!("{leaf}#deprecation"),
+        "@type": "deprecation",
+        "alternatePackage": {
+            "@id": format!("{leaf}#deprecation/alternatePackage"),
+            "@type": "alternatePackage",
+            "id": instead,
+            "range": "*",
+        },
+        "message": format!("Use {instead} instead."),
+        "reasons": [reason],
+    }))
 }
 
 /// A bare version is a lower bound, and documents write it out.

@@ -4,7 +4,7 @@ use super::{ExampleFeed, Package};
 
 impl ExampleFeed {
     /// A handful of small packages: dependencies, two versions of one, prereleases, one with an
-    /// icon and a readme, one vulnerable, one unlisted.
+    /// icon and a readme, one vulnerable, one unlisted, one deprecated.
     #[expect(clippy::expect_used, reason = "the set is fixed and tested")]
     pub fn demo() -> Self {
         Self::new([
@@ -27,6 +27,9 @@ impl ExampleFeed {
                 .needs("Example.Core", "1.1.0")
                 .needs_on("net8.0", "Example.Json", "1.2.0"),
             Package::new("Example.Legacy", "0.1.0").unlisted(),
+            Package::new("Example.Legacy", "0.2.0")
+                .described("Kept for those who need it.")
+                .deprecated("Legacy", "Example.Core"),
             Package::new("Example.App", "1.0.0")
                 .described("Needs all the others.")
                 .needs("Example.Http", "[1.0.0]")

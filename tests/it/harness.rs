@@ -123,7 +123,8 @@ async fn search_finds_what_is_listed() {
         ),
         ("q=packageid:EXAMPLE.JSON", vec!["Example.Json"]),
         ("q=&take=2&skip=1", vec!["Example.Core", "Example.Http"]),
-        ("q=legacy", vec![]),
+        ("q=legacy", vec!["Example.Legacy"]),
+        ("q=nothing", vec![]),
         ("q=&packageType=DotnetTool", vec![]),
     ] {
         let path = format!("/search-usnc/query?{query}");
@@ -134,6 +135,7 @@ async fn search_finds_what_is_listed() {
             .map(|item| item["id"].as_str().unwrap())
             .collect();
         assert_eq!(found, ids, "{query}");
+        assert!(!answer["data"].to_string().contains("0.1.0"), "{query}");
     }
     let path = "/search-ussc/autocomplete?id=example.core&prerelease=true&semVerLevel=2.0.0";
     let versions = get(up.addr(), path, &[]).await.json();

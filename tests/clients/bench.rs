@@ -1,0 +1,250 @@
+//! The feed, nugate in front of it, and a way to run one client in a fresh home.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nugate::demo::{ExampleFeed, server};
+use nugate::entry::Digest;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// Longest run of one client, in seconds.
+const PATIENCE: &str = "300";
+
+/// Why a case failed.
+pub type Failure = String;
+
+/// Id and version of a package, in lower case.
+pub type Identity = (String, String);
+
+/// Everything a case needs.
+pub struct Bench {
+    /// URL of the source the clients are given.
+    pub source: String,
+    /// Whether that is the feed itself.
+    pub direct: bool,
+    /// The feed's packages by the digest of their bytes: lower-case id and version.
+    pub packages: BTreeMap<[u8; 32], Identity>,
+    /// Folder of installed clients.
+    pub tools: PathBuf,
+    wrappers: PathBuf,
+    log: Arc<Mutex<Vec<String>>>,
+    _nugate: Option<Nugate>,
+    _runtime: Runtime,
+}
+
+/// Folder of installed clients and of their wrappers; `Err` says what is absent.
+pub fn installed() -> Result<(PathBuf, PathBuf), String> {
+    let tools = env::var_os("NUGATE_CLIENTS").ok_or("NUGATE_CLIENTS is not set")?;
+    let tools = PathBuf::from(tools);
+    let shared = env::var_os("NUGATE_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let wrappers = shared.join("clients");
+    for folder in [&tools, &wrappers] {
+        if !folder.is_dir() {
+            return Err(format!("there is no {}", folder.display()));
+        }
+    }
+    Ok((
+        tools.canonicalize().unwrap(),
+        wrappers.canonicalize().unwrap(),
+    ))
+}
+
+impl Bench {
+    /// Starts the feed and nugate, or the feed alone when `NUGATE_DIRECT` is set.
+    pub fn start(feed: ExampleFeed, tools: PathBuf, wrappers: PathBuf) -> Self {
+        let direct = env::var_os("NUGATE_DIRECT").is_some();
+        // Clients refuse a plain-http source that lists the resource; nugate must leave it out.
+        let feed = if direct {
+            feed.without("RepositorySignatures")
+        } else {
+            feed
+        };
+        let packages = feed
+            .by_commit()
+            .into_iter()
+            .map(|release| {
+                let identity = (release.package.id.to_lowercase(), release.version.lower());
+                (*Digest::of(&release.nupkg).as_bytes(), identity)
+            })
+            .collect();
+        let runtime = Runtime::new().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let upstream = listen(&runtime, feed, Arc::clone(&log));
+        let nugate = (!direct).then(|| Nugate::start(&upstream));
+        Self {
+            source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
+            direct,
+            packages,
+            tools,
+            wrappers,
+            log,
+            _nugate: nugate,
+            _runtime: runtime,
+        }
+    }
+
+    /// Runs a wrapper in `home`; what it printed, or why it failed.
+    pub fn run(&self, home: &Path, client: &[&str], args: &[&str]) -> Result<String, Failure> {
+        let (wrapper, exe) = (client[0], client.get(1));
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", PATIENCE]);
+        if wrapper == "node" {
+            command.arg("node");
+        } else {
+            command.arg("bash").arg(self.wrappers.join(wrapper));
+        }
+        command
+            .args(args)
+            .current_dir(home)
+            .env("NG_TOOLS", &self.tools)
+            .env("NG_HOME", home)
+            .stdin(Stdio::null());
+        if let Some(exe) = exe {
+            command.env("NG_EXE", self.tools.join(exe));
+        }
+        let output = command.output().map_err(|error| error.to_string())?;
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("{}: {}", output.status, tail(&said)))
+        }
+    }
+
+    /// The packages below `folder`, each of which must be byte for byte one of the feed's.
+    pub fn packages_in(&self, folder: &Path) -> Result<Vec<Identity>, Failure> {
+        let mut found = Vec::new();
+        for file in files(folder) {
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "nupkg")
+            {
+                let bytes = fs::read(&file).map_err(|error| error.to_string())?;
+                let identity = self.packages.get(Digest::of(&bytes).as_bytes());
+                let wrong = || format!("{} is no package of the feed", file.display());
+                found.push(identity.cloned().ok_or_else(wrong)?);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Forgets the requests the feed has had.
+    pub fn clear_log(&self) {
+        self.log.lock().unwrap().clear();
+    }
+
+    /// Paths the feed has been asked for since.
+    pub fn requests(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+/// The last lines, on one line.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(6)..].join(" | ")
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Serves the feed; the URL of its service index.
+fn listen(runtime: &Runtime, feed: ExampleFeed, log: Arc<Mutex<Vec<String>>>) -> String {
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let index = format!("{base}/v3/index.json");
+    let answer = Arc::new(move |head: &http::request::Parts| {
+        log.lock().unwrap().push(head.uri.path().to_owned());
+        feed.respond(&base, &head.method, &head.uri, &head.headers)
+    });
+    runtime.spawn(server::serve_with(listener, answer, std::future::pending()));
+    index
+}
+
+/// A running nugate with a cache of its own.
+struct Nugate {
+    process: Child,
+    source: String,
+    _cache: TempDir,
+}
+
+impl Nugate {
+    fn start(upstream: &str) -> Self {
+        let cache = TempDir::new().unwrap();
+        let program =
+            env::var("NUGATE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned());
+        let mut process = Command::new(&program)
+            .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
+            .arg("--cache-dir")
+            .arg(cache.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (send, receive) = mpsc::channel();
+        // Goes on reading, so that the program never waits for its output to be read.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = send.send(address(&line));
+            }
+        });
+        let source = std::iter::from_fn(|| receive.recv_timeout(Duration::from_secs(30)).ok())
+            .flatten()
+            .next();
+        let Some(source) = source else {
+            let _ = process.kill();
+            panic!("{program} did not say where it listens");
+        };
+        Self {
+            process,
+            source,
+            _cache: cache,
+        }
+    }
+}
+
+impl Drop for Nugate {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The URL of a service index on this machine in a line of output.
+fn address(line: &str) -> Option<String> {
+    let start = line.find("http://127.0.0.1:")?;
+    let end = start + line[start..].find("/v3/index.json")?;
+    Some(format!("{}/v3/index.json", &line[start..end]))
+}

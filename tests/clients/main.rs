@@ -1,0 +1,58 @@
+//! Real NuGet clients against a nugate in front of the example feed.
+//!
+//! Runs outside the test harness, because the clients have to be installed: without them it says so
+//! and passes. Environment: `NUGATE_CLIENTS` (folder of installed clients), `NUGATE_SHARED` (folder
+//! whose `clients/` has their wrappers), `NUGATE_BIN` (program to test), `NUGATE_DIRECT` (clients
+//! ask the feed itself, to prove the feed), `NUGATE_ONLY` (part of the names of the cases to run).
+//! One line per case and a closing line `N passed, M failed`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "test code"
+)]
+
+mod bench;
+mod cases;
+mod feed;
+
+use std::process::ExitCode;
+
+use bench::Bench;
+use cases::CASES;
+
+fn main() -> ExitCode {
+    let (tools, wrappers) = match bench::installed() {
+        Ok(folders) => folders,
+        Err(reason) => {
+            println!("clients: skipped, {reason}");
+            println!("0 passed, 0 failed");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let bench = Bench::start(feed::feed(), tools, wrappers);
+    let only = std::env::var("NUGATE_ONLY").unwrap_or_default();
+    let (mut passed, mut failed) = (0, 0);
+    for case in CASES.iter().filter(|case| case.name.contains(&only)) {
+        if !case.installed(&bench) {
+            println!("skipped {}: not installed", case.name);
+            continue;
+        }
+        match case.run(&bench) {
+            Ok(()) => {
+                println!("ok {}", case.name);
+                passed += 1;
+            }
+            Err(reason) => {
+                println!("FAIL {}: {reason}", case.name);
+                failed += 1;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
