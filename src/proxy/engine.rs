@@ -400,7 +400,7 @@ impl Engine {
     }
 
     /// Whether the body that failed verification last time was the same.
-    pub(super) fn seen_bad_before(&self, key: &Key, digest: Digest) -> bool {
+    pub(super) fn seen_before(&self, key: &Key, digest: Digest) -> bool {
         let before = self.strikes.get(key) == Some(digest);
         self.strikes.insert(key.clone(), digest);
         before

@@ -10,6 +10,7 @@ mod error;
 mod fill;
 mod flight;
 mod present;
+mod settle;
 mod verify;
 mod views;
 
