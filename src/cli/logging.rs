@@ -1,5 +1,7 @@
 //! The log: one line an event, on standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
@@ -9,6 +11,7 @@ pub fn start(config: LogConfig) {
     let filter = EnvFilter::new(format!("warn,nugate={}", config.level.name()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Fails only when there is a log already.
     let _ = match config.format {
