@@ -7,7 +7,9 @@
 //!      -> clock, entry, observe
 //! ```
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod entry;
 pub mod nuget;
 pub mod policy;
