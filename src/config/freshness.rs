@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::setting::{Kind, Setting};
 
 /// The longest lifetime.
-const LIFETIME_MAX: Duration = Duration::from_secs(36_500 * 86_400);
+const LIFETIME_MAX: Duration = Duration::from_hours(36_500 * 24);
 
 macro_rules! lifetime {
     ($class:ident, $part:ident, $default:literal, $doc:literal) => {

@@ -84,3 +84,26 @@ fn comment(text: &str) -> String {
     }
     lines + &line + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/docs/configuration.md"
+    ));
+    const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nugate.toml"));
+
+    #[test]
+    fn the_documentation_has_the_table_of_settings() {
+        let (_, rest) = DOCS.split_once("<!-- settings -->\n").unwrap();
+        let (found, _) = rest.split_once("<!-- /settings -->").unwrap();
+        assert_eq!(found, render_reference(), "{}", render_reference());
+    }
+
+    #[test]
+    fn the_example_file_is_made_of_the_table() {
+        assert_eq!(EXAMPLE, render_example(), "{}", render_example());
+    }
+}

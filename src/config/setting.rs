@@ -160,7 +160,7 @@ impl Setting {
 }
 
 /// The value, when it lies between the bounds.
-fn within<T: PartialOrd>(value: T, min: T, max: T) -> Result<T, String> {
+fn within<T: PartialOrd + Copy>(value: T, min: T, max: T) -> Result<T, String> {
     if value < min {
         Err("is too small".to_owned())
     } else if value > max {
@@ -177,6 +177,9 @@ fn directory(text: &str) -> Result<PathBuf, String> {
     }
     if text == "~" || text.starts_with("~/") {
         return Err("starts with `~`, which is not expanded here".to_owned());
+    }
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("is not UTF-8".to_owned());
     }
     if text.contains('\0') {
         return Err("has a NUL in it".to_owned());
@@ -208,7 +211,14 @@ pub(super) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> O
             )
         })
         .filter(|(score, _, _)| *score <= 2.max(text.len() / 4))
-        .min_by_key(|(score, distance, _)| (*score, *distance))
+        .min_by(
+            |(score, distance, name), (other_score, other_distance, other)| {
+                let like = |name: &str| strsim::jaro_winkler(&lower, &name.to_ascii_lowercase());
+                (score, distance)
+                    .cmp(&(other_score, other_distance))
+                    .then_with(|| like(other).total_cmp(&like(name)))
+            },
+        )
         .map(|(_, _, name)| name)
 }
 
@@ -218,9 +228,17 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found() {
-        let names = ["listen", "cache.memory", "cache.dir", "feeds.NAME.url"];
+        let names = [
+            "online",
+            "offline",
+            "listen",
+            "cache.memory",
+            "cache.dir",
+            "feeds.NAME.url",
+        ];
         for (text, expected) in [
             ("lsiten", Some("listen")),
+            ("ofline", Some("offline")),
             ("LISTEN", Some("listen")),
             ("cache.memroy", Some("cache.memory")),
             ("memory", Some("cache.memory")),

@@ -22,7 +22,7 @@ pub struct Sources {
     pub file: Option<(PathBuf, String)>,
     /// Environment variables; all that do not concern this program are ignored.
     pub environment: Vec<(String, String)>,
-    /// Flags as keys of settings and values, as [`crate::cli::args::Args::flags`] gives them.
+    /// Flags as keys of settings and values, as the command line gives them.
     pub flags: Vec<(&'static str, String)>,
 }
 
@@ -109,6 +109,12 @@ impl RawConfig {
             .to_owned();
         for (key, text) in flags {
             let Some(setting) = settings().find(|setting| setting.key == *key) else {
+                self.errors.push(ConfigError {
+                    key: (*key).to_owned(),
+                    value: Some(Value::Untyped(text.clone()).shown()),
+                    place: Place::Flag(key),
+                    message: "is not a known key".to_owned(),
+                });
                 continue;
             };
             let flag = setting.short.map_or(setting.key, |(flag, _)| flag);
@@ -119,6 +125,51 @@ impl RawConfig {
                 place: Place::Flag(flag),
                 items: Vec::new(),
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_names_the_file_before_the_variable_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("n.toml");
+        std::fs::write(&file, "network = 'offline'").unwrap();
+        let missing = folder.path().join("missing").display().to_string();
+        let variables = vec![
+            (CONFIG_VARIABLE.to_owned(), missing),
+            ("NUGATE_NETWORK".to_owned(), "no".to_owned()),
+        ];
+        let sources = Sources::gather(Some(file), variables.clone(), Vec::new()).unwrap();
+        assert_eq!(sources.file.unwrap().1, "network = 'offline'");
+
+        let errors = Sources::gather(None, variables, Vec::new()).unwrap_err();
+        let places: Vec<_> = errors.0.iter().map(|e| e.place.to_string()).collect();
+        assert_eq!(
+            places,
+            [
+                "environment NUGATE_CONFIG",
+                "environment NUGATE_NETWORK",
+                "default"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_is_bounded_and_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("n.toml");
+        for (bytes, expected) in [
+            (vec![b'#'; 1 << 20], true),
+            (vec![b'#'; (1 << 20) + 1], false),
+            (vec![0xff], false),
+        ] {
+            std::fs::write(&file, &bytes).unwrap();
+            let gathered = Sources::gather(Some(file.clone()), Vec::new(), Vec::new());
+            assert_eq!(gathered.is_ok(), expected, "{}", bytes.len());
         }
     }
 }

@@ -17,7 +17,7 @@ pub const DEFAULT_FEED: &str = "nuget";
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 const SHORT: Duration = Duration::from_millis(100);
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
@@ -105,7 +105,7 @@ const SERVER: &[Setting] = &[
         key: "web_links",
         default: "\"keep\"",
         kind: Kind::Choice(&["keep", "drop"], |config, index| {
-            config.web_links = [WebLinks::Keep, WebLinks::Drop][index]
+            config.web_links = [WebLinks::Keep, WebLinks::Drop][index];
         }),
         doc: "`keep` leaves links to pages for people leading to the feed's own site; `drop` leaves them out.",
         short: None,
@@ -114,7 +114,7 @@ const SERVER: &[Setting] = &[
         key: "shutdown_timeout",
         default: "\"30s\"",
         kind: Kind::Period(Duration::ZERO, HOUR, |config, period| {
-            config.shutdown_timeout = period
+            config.shutdown_timeout = period;
         }),
         doc: "How long requests in progress may go on after the signal to stop.",
         short: None,
@@ -123,7 +123,7 @@ const SERVER: &[Setting] = &[
         key: "connections_max",
         default: "10000",
         kind: Kind::Count(1, 1_000_000, |config, number| {
-            config.connections_max = number
+            config.connections_max = number;
         }),
         doc: "The most client connections at a time.",
         short: None,
@@ -163,7 +163,7 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.connect_timeout",
         default: "\"5s\"",
         kind: Kind::Period(SHORT, HOUR, |config, period| {
-            config.feed.connect_timeout = period
+            config.feed.connect_timeout = period;
         }),
         doc: "The longest wait for a connection, TLS included.",
         short: None,
@@ -172,7 +172,7 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.header_timeout",
         default: "\"60s\"",
         kind: Kind::Period(SHORT, HOUR, |config, period| {
-            config.feed.header_timeout = period
+            config.feed.header_timeout = period;
         }),
         doc: "The longest wait for the head of a response.",
         short: None,
@@ -181,7 +181,7 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.idle_timeout",
         default: "\"30s\"",
         kind: Kind::Period(SHORT, HOUR, |config, period| {
-            config.feed.idle_timeout = period
+            config.feed.idle_timeout = period;
         }),
         doc: "The longest wait between two pieces of a body.",
         short: None,
@@ -197,7 +197,7 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.connections_max",
         default: "64",
         kind: Kind::Count(1, 1000, |config, number| {
-            config.feed.connections_max = number
+            config.feed.connections_max = number;
         }),
         doc: "The most connections to the feed at a time.",
         short: None,
@@ -206,7 +206,7 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.requests_per_second",
         default: "0",
         kind: Kind::Count(0, 1_000_000, |config, number| {
-            config.feed.requests_per_second = number
+            config.feed.requests_per_second = number;
         }),
         doc: "The most requests to the feed a second; 0 is no limit.",
         short: None,
@@ -233,7 +233,7 @@ const CACHE: &[Setting] = &[
         key: "cache.document_size_max",
         default: "\"64 MiB\"",
         kind: Kind::Size(MIB, 512 * MIB, |config, bytes| {
-            config.cache.document_size_max = bytes
+            config.cache.document_size_max = bytes;
         }),
         doc: "The largest JSON document that is taken from the feed.",
         short: None,
@@ -242,7 +242,7 @@ const CACHE: &[Setting] = &[
         key: "cache.package_size_max",
         default: "\"4 GiB\"",
         kind: Kind::Size(MIB, TIB, |config, bytes| {
-            config.cache.package_size_max = bytes
+            config.cache.package_size_max = bytes;
         }),
         doc: "The largest package that is taken from the feed.",
         short: None,
@@ -255,7 +255,7 @@ const LOG: &[Setting] = &[
         key: "log.format",
         default: "\"text\"",
         kind: Kind::Choice(&["text", "json"], |config, index| {
-            config.log.format = [LogFormat::Text, LogFormat::Json][index]
+            config.log.format = [LogFormat::Text, LogFormat::Json][index];
         }),
         doc: "`text` for people; `json` for one JSON object a line.",
         short: None,
