@@ -13,15 +13,14 @@ use std::process::ExitCode;
 use args::{Args, Command};
 use clap::Parser;
 
+use crate::config::source::process_environment;
 use crate::config::{self, Config, Sources};
 
 /// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
 /// failure at run time, 2 wrong usage, 64 wrong configuration.
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = process_environment();
     let config = Sources::gather(args.config(), environment, args.flags())
         .and_then(|sources| Config::load(&sources));
     let config = match config {

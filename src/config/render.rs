@@ -87,23 +87,37 @@ fn comment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, fs};
+
     use super::*;
 
-    const DOCS: &str = include_str!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/docs/configuration.md"
-    ));
-    const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nugate.toml"));
+    const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+    /// Compares a file with what it should be; `NGTEST_BLESS=1` writes it.
+    #[track_caller]
+    fn check(path: &str, expected: impl Fn(&str) -> String) {
+        let path = format!("{ROOT}/{path}");
+        let found = fs::read_to_string(&path).unwrap();
+        let expected = expected(&found);
+        if env::var_os("NGTEST_BLESS").is_some() {
+            fs::write(&path, &expected).unwrap();
+        } else {
+            assert_eq!(found, expected, "run the tests with NGTEST_BLESS=1");
+        }
+    }
 
     #[test]
     fn the_documentation_has_the_table_of_settings() {
-        let (_, rest) = DOCS.split_once("<!-- settings -->\n").unwrap();
-        let (found, _) = rest.split_once("<!-- /settings -->").unwrap();
-        assert_eq!(found, render_reference(), "{}", render_reference());
+        let (start, end) = ("<!-- settings -->\n", "<!-- /settings -->");
+        check("docs/configuration.md", |found| {
+            let (before, rest) = found.split_once(start).unwrap();
+            let (_, after) = rest.split_once(end).unwrap();
+            format!("{before}{start}{}{end}{after}", render_reference())
+        });
     }
 
     #[test]
     fn the_example_file_is_made_of_the_table() {
-        assert_eq!(EXAMPLE, render_example(), "{}", render_example());
+        check("deploy/nugate.toml", |_| render_example());
     }
 }

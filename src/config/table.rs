@@ -77,7 +77,7 @@ const SERVER: &[Setting] = &[
                 Ok(())
             },
         ),
-        doc: "Networks whose `Forwarded` and `X-Forwarded-*` headers are believed.",
+        doc: "Networks whose `X-Forwarded-Host`, `-Proto` and `-Prefix` headers are believed.",
         short: None,
     },
     Setting {
@@ -98,7 +98,7 @@ const SERVER: &[Setting] = &[
         key: "honour_no_cache",
         default: "true",
         kind: Kind::Switch(|config, switch| config.honour_no_cache = switch),
-        doc: "Whether `Cache-Control: no-cache` of a client, as `--no-http-cache` sends it, leads to a question to the feed.",
+        doc: "Whether `Cache-Control: no-cache` of a request leads to a question to the feed. The official clients never send it.",
         short: None,
     },
     Setting {
