@@ -30,6 +30,7 @@ const RUNS: usize = 5;
 const SIZE: usize = 20 << 20;
 const FILL: Duration = Duration::from_secs(4);
 const SLICES: u32 = 400;
+const LATENCY: Duration = Duration::from_millis(500);
 const PATH: &str = "/big.load/1.0.0/big.load.1.0.0.nupkg";
 
 /// An upstream that sends one package slowly.
@@ -254,6 +255,8 @@ impl Slow {
             stream.write_all(&body).await.unwrap();
             return;
         }
+        // All clients wait by then, so that their delay is the proxy's and not their own.
+        tokio::time::sleep(LATENCY).await;
         *self.first_byte.lock().unwrap() = Some(Instant::now());
         let mut pace = tokio::time::interval(FILL / SLICES);
         for slice in body.chunks(body.len().div_ceil(SLICES as usize)) {

@@ -74,7 +74,7 @@ impl Engine {
             .unwrap_or_default();
         let older = serde_json::from_slice(&older).unwrap_or_default();
         Arc::new(Self {
-            views: Views::new(options.memory),
+            views: Views::new(options.memory, &metrics.evictions),
             discovery: Discovery::new(older),
             flights: Arc::default(),
             backoff: Backoff::default(),

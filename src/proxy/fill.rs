@@ -201,13 +201,19 @@ impl Fill {
                 silent = true;
                 self.pilot.announce(arrival.clone());
             }
-            if self.awaited && self.pilot.deserted() && !worth_finishing(written, arrival.length) {
+            if self.may_stop() && !worth_finishing(written, arrival.length) {
                 return Err(Error::Abandoned);
             }
         }
         writer
             .finish()
             .map_err(|error| self.engine.store_failed("draft", &error))
+    }
+
+    /// Whether the rest of a body is wanted by nobody. Documents are small, and a client that gave
+    /// up waiting for one asks again: they are always finished.
+    fn may_stop(&self) -> bool {
+        self.awaited && self.target.rule.view == View::Raw && self.pilot.deserted()
     }
 
     /// `first` and what has arrived behind it, without waiting for more.

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use moka::future::Cache;
+use moka::notification::RemovalCause;
+use prometheus::IntCounterVec;
 
 use crate::entry::Digest;
 use crate::nuget::resource::{DocRule, View};
@@ -40,6 +42,8 @@ pub struct Rendered {
     pub gzip: bool,
     /// Pages that links of the document were replaced by: token and upstream URL.
     pub pages: Arc<[(String, String)]>,
+    /// How many links were left as they are, under no known base.
+    pub left: u64,
 }
 
 /// What a view is a function of, besides the body.
@@ -70,8 +74,9 @@ pub struct Views {
 }
 
 impl Views {
-    /// A memo of at most `bytes` bytes.
-    pub fn new(bytes: u64) -> Self {
+    /// A memo of at most `bytes` bytes; what it drops to make room is counted.
+    pub fn new(bytes: u64, evictions: &IntCounterVec) -> Self {
+        let evicted = evictions.with_label_values(&["views"]);
         let weigh = |_: &MemoKey, view: &Arc<Rendered>| {
             u32::try_from(view.bytes.len() + 512).unwrap_or(u32::MAX)
         };
@@ -79,6 +84,11 @@ impl Views {
             .max_capacity(bytes)
             .weigher(weigh)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    evicted.inc();
+                }
+            })
             .build();
         Self {
             memo,
@@ -108,7 +118,9 @@ impl Views {
         let work = async move {
             let body = load.await?;
             metrics.views.with_label_values(&[encoding]).inc();
-            render(subject, body).await
+            let rendered = render(subject, body).await?;
+            metrics.links_left.inc_by(rendered.left);
+            Ok(rendered)
         };
         if !known {
             return work.await;
@@ -167,7 +179,7 @@ async fn render(subject: Subject, body: Bytes) -> Result<Arc<Rendered>, Error> {
 }
 
 fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
-    let (identity, pages) = match (subject.rule.view, &subject.discovered) {
+    let (identity, pages, left) = match (subject.rule.view, &subject.discovered) {
         (View::Links(rule), Some(known)) => {
             let place = Place {
                 base: &subject.base,
@@ -175,19 +187,19 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
             };
             let links = rewrite::links(&body, rule, &known.map, place)
                 .map_err(|error| Error::unusable(format!("cannot show the document: {error}")))?;
-            (Bytes::from(links.bytes), links.pages)
+            (Bytes::from(links.bytes), links.pages, links.left as u64)
         }
         (View::ServiceIndex, Some(known)) => {
             let options = RenderOptions {
                 base: &subject.base,
                 web_links: subject.web_links,
             };
-            (Bytes::from(known.index.render(&options)), Vec::new())
+            (Bytes::from(known.index.render(&options)), Vec::new(), 0)
         }
         (View::Links(_) | View::ServiceIndex, None) => {
             return Err(Error::internal("the upstream's service index is not known"));
         }
-        (View::Raw | View::Document, _) => (body, Vec::new()),
+        (View::Raw | View::Document, _) => (body, Vec::new(), 0),
     };
     let gzip = subject.gzip && identity.len() >= GZIP_MIN;
     let bytes = if gzip { compress(&identity)? } else { identity };
@@ -198,6 +210,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
         etag: etag.into(),
         gzip,
         pages: pages.into(),
+        left,
     })
 }
 
