@@ -201,7 +201,10 @@ impl Fill {
                 silent = true;
                 self.pilot.announce(arrival.clone());
             }
-            if self.may_stop() && !worth_finishing(written, arrival.length) {
+            if self.may_stop()
+                && !worth_finishing(written, arrival.length)
+                && self.pilot.give_up_if_deserted()
+            {
                 return Err(Error::Abandoned);
             }
         }
@@ -210,10 +213,10 @@ impl Fill {
             .map_err(|error| self.engine.store_failed("draft", &error))
     }
 
-    /// Whether the rest of a body is wanted by nobody. Documents are small, and a client that gave
-    /// up waiting for one asks again: they are always finished.
+    /// Whether the rest of a body may be given up. Documents are small, and a client that gave up
+    /// waiting for one asks again: they are always finished.
     fn may_stop(&self) -> bool {
-        self.awaited && self.target.rule.view == View::Raw && self.pilot.deserted()
+        self.awaited && self.target.rule.view == View::Raw
     }
 
     /// `first` and what has arrived behind it, without waiting for more.

@@ -148,6 +148,12 @@ impl Proxy {
             return self.ask_head(request).await;
         }
         let (mut seat, joined) = engine.board(key, &request.target, entry, &request.identity);
+        let arrived = match (joined, seat.has_landed()) {
+            (false, _) => CacheStatus::Miss,
+            // It is about to be published; nothing more is asked of the upstream.
+            (true, true) => CacheStatus::Hit,
+            (true, false) => CacheStatus::Joined,
+        };
         if joined {
             engine.metrics.joins.inc();
         }
@@ -164,8 +170,8 @@ impl Proxy {
             }
         };
         match phase {
-            Phase::Landed(outcome) => self.land(request, outcome, joined).await,
-            Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, joined)),
+            Phase::Landed(outcome) => self.land(request, outcome, arrived).await,
+            Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, arrived)),
             Phase::Boarding => Err(Error::internal("a flight ended before it began")),
         }
     }
@@ -174,7 +180,7 @@ impl Proxy {
         &self,
         request: &Request,
         outcome: Outcome,
-        joined: bool,
+        arrived: CacheStatus,
     ) -> Result<Reply, Error> {
         let engine = &self.0;
         match outcome {
@@ -182,11 +188,7 @@ impl Proxy {
             Outcome::Body {
                 entry,
                 draft: Some(draft),
-            } => {
-                engine
-                    .present_draft(request, &entry, &draft, arrived(joined))
-                    .await
-            }
+            } => engine.present_draft(request, &entry, &draft, arrived).await,
             Outcome::Body { entry, draft: None } => {
                 engine
                     .present_stored(request, &entry, CacheStatus::Revalidated)
@@ -288,13 +290,5 @@ impl Proxy {
             tracing::warn!("fills were cut off: the time to stop is over");
         }
         self.0.store.close().await;
-    }
-}
-
-const fn arrived(joined: bool) -> CacheStatus {
-    if joined {
-        CacheStatus::Joined
-    } else {
-        CacheStatus::Miss
     }
 }
