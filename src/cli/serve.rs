@@ -1,6 +1,8 @@
 //! `nugate serve`: the daemon, until it is told to stop.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::banner::banner;
 use crate::cli::daemon::{Daemon, StartError};
@@ -13,33 +15,41 @@ use crate::config::Config;
 /// [`StartError`] when it cannot start.
 pub async fn run(config: &Config) -> Result<(), StartError> {
     logging::start(config.log);
+    let stop = stopped();
     let daemon = Daemon::start(config).await?;
     let text = banner(config, daemon.address(), daemon.totals());
     super::print(&text);
-    daemon.run(stopped()).await;
+    daemon.run(stop).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Resolves at SIGINT or SIGTERM; a second one ends the process at once.
-pub async fn stopped() {
-    wait_for_signal().await;
-    tracing::info!("stopping: responses under way are finished");
-    tokio::spawn(async {
-        wait_for_signal().await;
-        std::process::exit(130);
-    });
+/// Resolves at SIGINT or SIGTERM; a second one ends the process at once. Both are caught from the
+/// call on, not from the first poll, so that none is lost once a start has been announced.
+pub fn stopped() -> impl Future<Output = ()> {
+    let mut interrupt = signal(SignalKind::interrupt());
+    let mut terminate = signal(SignalKind::terminate());
+    async move {
+        caught(&mut interrupt, &mut terminate).await;
+        tracing::info!("stopping: responses under way are finished");
+        tokio::spawn(async move {
+            caught(&mut interrupt, &mut terminate).await;
+            std::process::exit(130);
+        });
+    }
 }
 
-async fn wait_for_signal() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
+async fn caught(interrupt: &mut io::Result<Signal>, terminate: &mut io::Result<Signal>) {
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => drop(interrupted),
-        () = terminated => {}
+        () = received(interrupt) => {}
+        () = received(terminate) => {}
+    }
+}
+
+/// A signal that cannot be caught keeps its usual effect.
+async fn received(signal: &mut io::Result<Signal>) {
+    match signal {
+        Ok(signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }

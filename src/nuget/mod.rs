@@ -3,6 +3,7 @@
 pub mod id;
 pub mod link_map;
 pub mod pattern;
+pub mod range;
 pub mod resource;
 pub mod rewrite;
 pub mod route;

@@ -6,6 +6,8 @@
     reason = "test code"
 )]
 
+mod cli;
+mod demo;
 mod harness;
 mod hit_miss;
 mod support;

@@ -1,10 +1,12 @@
 //! What the behaviours are tested with: a scripted upstream and a plain client.
 
 pub mod client;
+pub mod program;
 pub mod script;
 pub mod upstream;
 pub mod world;
 
 pub use client::{get, head};
+pub use program::Program;
 pub use upstream::ScriptedUpstream;
 pub use world::World;
