@@ -212,6 +212,8 @@ impl Fill {
     ) -> Result<Finished, Error> {
         // Whoever has something stored waits for the verdict and keeps what it has on failure.
         let mut silent = self.target.rule.view != View::Raw || self.stored_body().is_some();
+        // Clients of something stored get it after a moment and leave; the newer one is for the next.
+        let needs_readers = self.awaited && self.stored_body().is_none();
         while let Some(block) = body.next().await {
             let blocks = self.gather(body, block)?;
             writer
@@ -223,7 +225,7 @@ impl Fill {
                 silent = true;
                 self.pilot.announce(arrival.clone());
             }
-            if self.awaited && self.pilot.deserted() && !worth_finishing(written, arrival.length) {
+            if needs_readers && self.pilot.deserted() && !worth_finishing(written, arrival.length) {
                 return Err(Error::Abandoned);
             }
         }
