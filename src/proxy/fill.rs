@@ -108,7 +108,7 @@ impl Fill {
             Step::KeepMissing => self.keep_missing().await,
             Step::RememberAbsent => self.remember_absent(fetched.url.as_str()).await,
             Step::PassAbsent => {
-                self.engine.absent_at(&self.target);
+                self.engine.absent_at(&self.target).await;
                 Ok(failed(Error::NotFound, "absent"))
             }
             Step::PassRefused => Ok(failed(Error::Refused(fetched.status.as_u16()), "refused")),
@@ -363,7 +363,7 @@ impl Fill {
 
     async fn keep_missing(&self) -> Result<Flown, Missed> {
         self.count_revalidation("missing");
-        self.engine.absent_at(&self.target);
+        self.engine.absent_at(&self.target).await;
         let Some(seen) = &self.seen else {
             return Ok(failed(Error::NotFound, "absent"));
         };
@@ -382,7 +382,7 @@ impl Fill {
     }
 
     async fn remember_absent(&self, url: &str) -> Result<Flown, Missed> {
-        self.engine.absent_at(&self.target);
+        self.engine.absent_at(&self.target).await;
         self.engine.backoff.answered(self.pilot.key());
         let entry = Entry::absent(url.to_owned(), self.engine.clock.now());
         self.engine.put(self.pilot.key(), entry).await;
