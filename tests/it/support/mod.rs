@@ -2,9 +2,11 @@
 
 pub mod client;
 pub mod script;
+pub mod until;
 pub mod upstream;
 pub mod world;
 
 pub use client::{get, head};
+pub use until::{stored, until};
 pub use upstream::ScriptedUpstream;
 pub use world::World;
