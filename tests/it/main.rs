@@ -8,5 +8,7 @@
 
 mod harness;
 mod hit_miss;
+mod modes;
+mod negative;
 mod revalidate;
 mod support;
