@@ -69,8 +69,10 @@ const fn stored(entry: &Entry) -> Verdict {
 
 fn judge_absent(entry: &Entry, question: &Question<'_>) -> Verdict {
     let age = question.now.since(entry.checked_at);
-    let fresh = age < question.freshness.negative && !question.directives.no_cache;
-    if fresh || question.backing_off {
+    let freshness = question.freshness;
+    let fresh = age < freshness.negative && !question.directives.no_cache;
+    let kept = age < freshness.negative.saturating_add(freshness.negative_kept);
+    if fresh || (kept && question.backing_off) {
         Verdict::Absent
     } else {
         Verdict::Revalidate
@@ -90,7 +92,9 @@ fn judge_body(entry: &Entry, question: &Question<'_>) -> Verdict {
     if age < fresh {
         return Verdict::Fresh;
     }
-    if question.backing_off {
+    // Beyond this an error would not be answered with what is stored either.
+    let kept = age < lifetime.fresh.saturating_add(lifetime.stale_if_error);
+    if kept && question.backing_off {
         return Verdict::BackedOff;
     }
     if age < fresh.saturating_add(lifetime.stale_while_revalidate) {
@@ -263,7 +267,11 @@ mod tests {
         };
         check(Some(&body()), &with(1), Verdict::Fresh);
         check(Some(&body()), &with(90), Verdict::BackedOff);
-        check(Some(&body()), &with(900), Verdict::BackedOff);
+        check(Some(&body()), &with(659), Verdict::BackedOff);
+        check(Some(&body()), &with(660), Verdict::Revalidate);
+        let absent = Entry::absent(String::new(), START);
+        check(Some(&absent), &with(329), Verdict::Absent);
+        check(Some(&absent), &with(330), Verdict::Revalidate);
         check(None, &with(0), Verdict::Fetch);
     }
 

@@ -86,7 +86,7 @@ impl Fill {
             Step::KeepMissing => self.keep_missing().await,
             Step::RememberAbsent => self.remember_absent(fetched.url.as_str()).await,
             Step::PassAbsent => {
-                self.engine.absent_at(&self.target);
+                self.engine.absent_at(&self.target).await;
                 Ok(failed(Error::NotFound, "absent"))
             }
             Step::PassRefused => Ok(failed(Error::Refused(fetched.status.as_u16()), "refused")),
@@ -214,9 +214,10 @@ impl Fill {
     }
 
     /// Whether the rest of a body may be given up. Documents are small, and a client that gave up
-    /// waiting for one asks again: they are always finished.
+    /// waiting for one asks again: they are always finished. So is what is newer than something
+    /// stored: its clients got the stored one after a moment and left.
     fn may_stop(&self) -> bool {
-        self.awaited && self.target.rule.view == View::Raw
+        self.awaited && self.target.rule.view == View::Raw && self.stored_body().is_none()
     }
 
     /// `first` and what has arrived behind it, without waiting for more.

@@ -166,17 +166,17 @@ impl Engine {
 
     /// A base that begins to answer 404 may have moved, and the index that named a page that is
     /// gone is old: both are looked at again, the service index at most once a minute.
-    pub(super) fn absent_at(self: &Arc<Self>, target: &Target) {
+    pub(super) async fn absent_at(self: &Arc<Self>, target: &Target) {
         if target.rule.name == "registration_page"
             && let Some(index) = target.sibling("{id}/index.json")
         {
             let key = index.key(self.feed.name());
-            let seen = self.store.hot(&key);
+            let seen = self.lookup(&key).await;
             self.refresh(&key, &index, seen);
         }
         let index = Target::service_index();
         let key = index.key(self.feed.name());
-        if let Some(seen) = self.store.hot(&key)
+        if let Some(seen) = self.lookup(&key).await
             && self.clock.now().since(seen.checked_at).as_secs() >= 60
             && !self.backoff.holds(&key, self.clock.now())
         {

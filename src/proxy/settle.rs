@@ -155,7 +155,7 @@ impl Fill {
 
     pub(super) async fn keep_missing(&self) -> Result<Flown, Missed> {
         self.count_revalidation("missing");
-        self.engine.absent_at(&self.target);
+        self.engine.absent_at(&self.target).await;
         let Some(seen) = &self.seen else {
             return Ok(failed(Error::NotFound, "absent"));
         };
@@ -174,7 +174,7 @@ impl Fill {
     }
 
     pub(super) async fn remember_absent(&self, url: &str) -> Result<Flown, Missed> {
-        self.engine.absent_at(&self.target);
+        self.engine.absent_at(&self.target).await;
         self.engine.backoff.answered(self.pilot.key());
         let entry = Entry::absent(url.to_owned(), self.engine.clock.now());
         self.engine.put(self.pilot.key(), entry).await;

@@ -10,4 +10,7 @@ mod cli;
 mod demo;
 mod harness;
 mod hit_miss;
+mod modes;
+mod negative;
+mod revalidate;
 mod support;

@@ -3,10 +3,12 @@
 pub mod client;
 pub mod program;
 pub mod script;
+pub mod until;
 pub mod upstream;
 pub mod world;
 
 pub use client::{get, head};
 pub use program::Program;
+pub use until::{stored, until};
 pub use upstream::ScriptedUpstream;
 pub use world::World;

@@ -143,6 +143,12 @@ impl World {
         client::head(self.addr, &format!("/v3/{path}"), &[]).await
     }
 
+    /// Waits until everything answered so far is stored.
+    pub async fn quiet(&self) {
+        let running = self.running.as_ref().unwrap();
+        running.app.proxy().quiet().await;
+    }
+
     /// Moves the clock.
     pub fn later(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
