@@ -8,4 +8,5 @@
 
 mod harness;
 mod hit_miss;
+mod http;
 mod support;
