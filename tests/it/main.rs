@@ -6,7 +6,9 @@
     reason = "test code"
 )]
 
+mod base;
 mod harness;
 mod hit_miss;
 mod http;
+mod search;
 mod support;
