@@ -11,4 +11,5 @@ mod harness;
 mod hit_miss;
 mod http;
 mod search;
+mod shutdown;
 mod support;
