@@ -13,3 +13,4 @@ mod http;
 mod search;
 mod shutdown;
 mod support;
+mod vulnerabilities;
