@@ -8,6 +8,8 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
+use crate::observe::StaleReason;
+
 /// All series of a daemon, in a registry of its own so that several can live in one process.
 pub struct Metrics {
     registry: Registry,
@@ -63,6 +65,21 @@ const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+const FILLS: &[&str] = &[
+    "stored",
+    "passed",
+    "confirmed",
+    "absent",
+    "stale",
+    "refused",
+    "failed",
+];
+const REVALIDATIONS: &[&str] = &["not-modified", "same-body", "changed", "missing", "failed"];
+const STORE_OPERATIONS: &[&str] = &[
+    "read", "write", "draft", "verify", "seal", "body", "discard", "forget", "note",
+];
+const ENCODINGS: &[&str] = &["identity", "gzip"];
+
 struct Builder {
     registry: Registry,
     described: RefCell<Vec<(&'static str, &'static str)>>,
@@ -111,7 +128,8 @@ impl Builder {
 }
 
 impl Metrics {
-    /// All series, at zero.
+    /// All series; those whose labels are known beforehand at zero, because a rate that begins with
+    /// the first event misses it.
     ///
     /// # Errors
     /// Only when two series have one name, which the tests rule out.
@@ -126,7 +144,7 @@ impl Metrics {
             registry: registry.clone(),
             described: RefCell::new(Vec::new()),
         };
-        Ok(Self {
+        let metrics = Self {
             requests: build.counters(
                 "nugate_requests_total",
                 "Requests by resource, cache status and status class",
@@ -160,7 +178,7 @@ impl Metrics {
             )?,
             fills: build.counters(
                 "nugate_fills_total",
-                "Fills by outcome: stored, confirmed, absent, stale, refused, failed, abandoned",
+                "Fills by outcome: stored, passed, confirmed, absent, stale, refused, failed",
                 &["outcome"],
             )?,
             joins: build.counter(
@@ -215,7 +233,22 @@ impl Metrics {
             )?,
             described: build.described.into_inner(),
             registry,
-        })
+        };
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    fn begin_at_zero(&self) {
+        let begin = |series: &IntCounterVec, labels: &[&str]| {
+            for label in labels {
+                drop(series.with_label_values(&[label]));
+            }
+        };
+        begin(&self.stale, &StaleReason::ALL.map(StaleReason::name));
+        begin(&self.fills, FILLS);
+        begin(&self.revalidations, REVALIDATIONS);
+        begin(&self.store_errors, STORE_OPERATIONS);
+        begin(&self.views, ENCODINGS);
     }
 
     /// The text exposition format of all series.
