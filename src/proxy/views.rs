@@ -40,6 +40,8 @@ pub struct Rendered {
     pub gzip: bool,
     /// Pages that links of the document were replaced by: token and upstream URL.
     pub pages: Arc<[(String, String)]>,
+    /// Links under no known base of the upstream.
+    pub links_left: u64,
 }
 
 /// What a view is a function of, besides the body.
@@ -108,7 +110,9 @@ impl Views {
         let work = async move {
             let body = load.await?;
             metrics.views.with_label_values(&[encoding]).inc();
-            render(subject, body).await
+            let rendered = render(subject, body).await?;
+            metrics.links_left.inc_by(rendered.links_left);
+            Ok(rendered)
         };
         if !known {
             return work.await;
@@ -167,7 +171,7 @@ async fn render(subject: Subject, body: Bytes) -> Result<Arc<Rendered>, Error> {
 }
 
 fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
-    let (identity, pages) = match (subject.rule.view, &subject.discovered) {
+    let (identity, pages, links_left) = match (subject.rule.view, &subject.discovered) {
         (View::Links(rule), Some(known)) => {
             let place = Place {
                 base: &subject.base,
@@ -175,19 +179,19 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
             };
             let links = rewrite::links(&body, rule, &known.map, place)
                 .map_err(|error| Error::unusable(format!("cannot show the document: {error}")))?;
-            (Bytes::from(links.bytes), links.pages)
+            (Bytes::from(links.bytes), links.pages, links.left as u64)
         }
         (View::ServiceIndex, Some(known)) => {
             let options = RenderOptions {
                 base: &subject.base,
                 web_links: subject.web_links,
             };
-            (Bytes::from(known.index.render(&options)), Vec::new())
+            (Bytes::from(known.index.render(&options)), Vec::new(), 0)
         }
         (View::Links(_) | View::ServiceIndex, None) => {
             return Err(Error::internal("the upstream's service index is not known"));
         }
-        (View::Raw | View::Document, _) => (body, Vec::new()),
+        (View::Raw | View::Document, _) => (body, Vec::new(), 0),
     };
     let gzip = subject.gzip && identity.len() >= GZIP_MIN;
     let bytes = if gzip { compress(&identity)? } else { identity };
@@ -198,6 +202,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
         etag: etag.into(),
         gzip,
         pages: pages.into(),
+        links_left,
     })
 }
 
