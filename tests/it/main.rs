@@ -1,5 +1,6 @@
 //! Behaviours of nugate, one module each.
 #![allow(
+    clippy::float_cmp,
     clippy::unwrap_used,
     clippy::expect_used,
     missing_docs,
@@ -10,6 +11,7 @@ mod base;
 mod harness;
 mod hit_miss;
 mod http;
+mod metrics;
 mod search;
 mod shutdown;
 mod support;

@@ -5,6 +5,8 @@
 //! - only hosts that the index or `redirect_hosts` names are asked for pages
 //! - what names no page is 404 and asks nobody
 
+use std::time::Duration;
+
 use nugate::demo::{ExampleFeed, Package};
 use serde_json::{Value, json};
 
@@ -54,15 +56,16 @@ fn renew(world: &World, path: &str, content: &str) {
 /// Asks for the index until it is the upstream's latest.
 async fn renewed_pages(world: &World, old: &[(String, String)]) -> Vec<(String, String)> {
     world.later(DAY);
-    let mut found = pages(world).await;
-    for _ in 0..1000 {
-        if found != old {
-            break;
+    let renewal = async {
+        loop {
+            let found = pages(world).await;
+            if found != old {
+                return found;
+            }
         }
-        found = pages(world).await;
-    }
-    assert_ne!(found, old);
-    found
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(30), renewal).await;
+    in_time.expect("the index is renewed")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,4 +246,18 @@ async fn a_page_that_is_none_is_not_kept() {
         assert_eq!(bad.status, expected, "{status} {body}: {}", bad.text());
     }
     assert_eq!(world.get(&path).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_move_with_our_own_base() {
+    let mut world = World::demo().await;
+    world.hit(INDEX).await;
+    let before = pages(&world).await;
+    let public = "https://nuget.example.com/feed";
+    world.change(|settings| settings.bases.public_url = Some(public.parse().unwrap()));
+    world.restart().await;
+    world.up.clear_log();
+    let index = world.get(INDEX).await.json();
+    assert_eq!(index[0]["@id"], format!("{public}/v3/{}", before[0].1));
+    assert_eq!(world.up.requests(), 0);
 }

@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 use super::client::{self, Response};
 use super::upstream::ScriptedUpstream;
 
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a test may set.
 pub struct Settings {
     pub options: Options,
@@ -163,13 +165,16 @@ impl World {
 
     /// The same with headers.
     pub async fn hit_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        for _ in 0..1000 {
-            let response = self.get_with(path, headers).await;
-            if response.header("cache-status") == "nugate; hit" {
-                return response;
+        let stored = async {
+            loop {
+                let response = self.get_with(path, headers).await;
+                if response.header("cache-status") == "nugate; hit" {
+                    return response;
+                }
             }
-        }
-        panic!("{path} never came from the store");
+        };
+        let in_time = tokio::time::timeout(PATIENCE, stored).await;
+        in_time.unwrap_or_else(|_| panic!("{path} never came from the store"))
     }
 
     /// HEAD below our `/v3/`.
