@@ -112,6 +112,9 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Target, RouteError> {
 fn decode(path: &str) -> Result<Vec<String>, RouteError> {
     path.split('/')
         .map(|segment| {
+            if !is_encoded(segment) {
+                return Err(RouteError::BadPath);
+            }
             let text = percent_decode_str(segment)
                 .decode_utf8()
                 .map_err(|_| RouteError::BadPath)?;
@@ -123,6 +126,15 @@ fn decode(path: &str) -> Result<Vec<String>, RouteError> {
             }
         })
         .collect()
+}
+
+/// Whether each `%` begins an escape (RFC 3986 section 2.1).
+fn is_encoded(segment: &str) -> bool {
+    let is_hex = |at: Option<&u8>| at.is_some_and(u8::is_ascii_hexdigit);
+    segment.split('%').skip(1).all(|after| {
+        let after = after.as_bytes();
+        is_hex(after.first()) && is_hex(after.get(1))
+    })
 }
 
 /// Parameters sorted by name, repeats in their order: one spelling for each question.

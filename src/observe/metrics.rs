@@ -6,10 +6,28 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
+use crate::observe::StaleReason;
+
 /// Seconds; from a memory hit to a slow upstream.
 const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
+
+const FILLS: &[&str] = &[
+    "stored",
+    "confirmed",
+    "absent",
+    "stale",
+    "passed",
+    "refused",
+    "abandoned",
+    "failed",
+];
+const REVALIDATIONS: &[&str] = &["not-modified", "same-body", "changed", "missing", "failed"];
+const STORE_OPERATIONS: &[&str] = &[
+    "read", "write", "draft", "verify", "seal", "body", "discard", "forget", "note",
+];
+const ENCODINGS: &[&str] = &["identity", "gzip"];
 
 /// The type of a series and how one is made.
 macro_rules! kind {
@@ -54,20 +72,23 @@ macro_rules! series {
         pub const SERIES: &[(&str, &[&str], &str)] = &[$(($name, &[$($label),*], $help),)*];
 
         impl Metrics {
-            /// All series, at zero.
+            /// All series; those whose labels are known beforehand at zero, because a rate that
+            /// begins with the first event misses it.
             ///
             /// # Errors
             /// Only when two series have one name, which the tests rule out.
             pub fn new() -> prometheus::Result<Self> {
                 let registry = Registry::new();
                 register_process(&registry)?;
-                Ok(Self {
+                let metrics = Self {
                     $($field: add(
                         &registry,
                         kind!(make $kind Opts::new($name, $help), &[$($label),*]),
                     )?,)*
                     registry,
-                })
+                };
+                metrics.begin_at_zero();
+                Ok(metrics)
             }
         }
     };
@@ -113,7 +134,7 @@ series! {
     store_bytes = gauge "nugate_store_bytes" []
         "Bytes of stored bodies";
     store_entries = gauge "nugate_store_entries" []
-        "Stored documents and packages, and remembered 404s";
+        "Stored documents and packages";
     store_absent = gauge "nugate_store_absent" []
         "Remembered 404s";
     store_errors = counters "nugate_store_errors_total" ["operation"]
@@ -139,6 +160,19 @@ fn register_process(registry: &Registry) -> prometheus::Result<()> {
 }
 
 impl Metrics {
+    fn begin_at_zero(&self) {
+        let begin = |series: &IntCounterVec, labels: &[&str]| {
+            for label in labels {
+                drop(series.with_label_values(&[label]));
+            }
+        };
+        begin(&self.stale, &StaleReason::ALL.map(StaleReason::name));
+        begin(&self.fills, FILLS);
+        begin(&self.revalidations, REVALIDATIONS);
+        begin(&self.store_errors, STORE_OPERATIONS);
+        begin(&self.views, ENCODINGS);
+    }
+
     /// The text exposition format of all series.
     pub fn render(&self) -> String {
         TextEncoder::new()

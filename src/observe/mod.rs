@@ -48,6 +48,15 @@ pub enum StaleReason {
 }
 
 impl StaleReason {
+    /// All reasons, in the order of the documentation.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Slow,
+        Self::BackedOff,
+        Self::Missing,
+        Self::Changed,
+    ];
+
     /// Label and header detail.
     pub const fn name(self) -> &'static str {
         match self {

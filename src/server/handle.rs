@@ -329,7 +329,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
         let weight = weight
             .trim()
-            .strip_prefix("q=")
+            .strip_prefix(['q', 'Q'])
+            .and_then(|rest| rest.strip_prefix('='))
             .map_or(Ok(1.0), str::parse::<f32>);
         let accepted = weight.is_ok_and(|weight| weight > 0.0);
         match coding.trim() {
@@ -379,6 +380,7 @@ mod tests {
         check(&["gzip, deflate"], true);
         check(&["deflate", "GZIP"], true);
         check(&["gzip;q=0"], false);
+        check(&["gzip;Q=0"], false);
         check(&["gzip; q=0.5"], true);
         check(&["*"], true);
         check(&["*;q=0"], false);

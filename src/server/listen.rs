@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::server::handle::{App, Ends};
 
@@ -37,7 +37,7 @@ pub struct Limits {
 }
 
 /// Serves connections of `listener` until `shutdown` resolves; then responses under way finish
-/// within the limit and idle connections are closed.
+/// within the limit and idle connections are closed. No connection is left when it returns.
 pub async fn run(
     listener: TcpListener,
     app: Arc<App>,
@@ -47,6 +47,7 @@ pub async fn run(
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder());
+    let (cut, end) = watch::channel(());
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -70,22 +71,28 @@ pub async fn run(
         let connection = graceful.watch(connection);
         let gauge = app.proxy().metrics().connections.clone();
         gauge.inc();
+        let mut end = end.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(client = %ends.peer, error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(client = %ends.peer, error, "a connection ended early");
+                },
+                _ = end.changed() => {}
             }
             gauge.dec();
             drop(permit);
         });
     }
     app.stop();
-    drop(listener);
+    drop((listener, end));
     if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown())
         .await
         .is_err()
     {
         tracing::warn!("responses were cut off: shutdown_timeout is over");
+        cut.send_replace(());
     }
+    cut.closed().await;
 }
 
 async fn accept(

@@ -26,7 +26,12 @@ pub fn respond(
         response.headers_mut().remove(CONTENT_TYPE);
         return response;
     }
-    let wanted = wanted(&reply, request);
+    // RFC 9110 section 14.2: ranges are defined for GET alone.
+    let wanted = if head {
+        Wanted::Whole
+    } else {
+        wanted(&reply, request)
+    };
     if let (Wanted::Unsatisfiable, Some(length)) = (&wanted, length_of(&reply.body)) {
         *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
         set(

@@ -1,16 +1,23 @@
 //! Behaviours of nugate, one module each.
 #![allow(
+    clippy::float_cmp,
     clippy::unwrap_used,
     clippy::expect_used,
     missing_docs,
     reason = "test code"
 )]
 
+mod base;
 mod cli;
 mod demo;
 mod harness;
 mod hit_miss;
+mod http;
+mod metrics;
 mod modes;
 mod negative;
 mod revalidate;
+mod search;
+mod shutdown;
 mod support;
+mod vulnerabilities;

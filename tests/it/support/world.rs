@@ -23,11 +23,14 @@ use tokio::task::JoinHandle;
 use super::client::{self, Response};
 use super::upstream::ScriptedUpstream;
 
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a test may set.
 pub struct Settings {
     pub options: Options,
     pub bases: BaseRules,
     pub feed: FeedOptions,
+    pub limits: Limits,
 }
 
 /// The whole set-up of a test.
@@ -42,7 +45,7 @@ pub struct World {
 
 struct Running {
     app: Arc<App>,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
@@ -97,24 +100,40 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let limits = Limits {
-            connections_max: 10_000,
-            shutdown_timeout: Duration::from_secs(10),
-        };
+        let limits = self.settings.limits;
         let serving = Arc::clone(&app);
         let task = tokio::spawn(run(listener, serving, limits, async {
             drop(stopped.await);
         }));
+        let stop = Some(stop);
         self.running = Some(Running { app, stop, task });
     }
 
     /// Stops nugate and waits until it has written everything down.
     pub async fn stop(&mut self) {
-        if let Some(Running { app, stop, task }) = self.running.take() {
-            let _ = stop.send(());
+        self.begin_to_stop();
+        if let Some(Running { app, task, .. }) = self.running.take() {
             task.await.unwrap();
             app.proxy().close(Duration::from_secs(10)).await;
         }
+    }
+
+    /// Tells nugate to stop without waiting for it.
+    pub fn begin_to_stop(&mut self) {
+        if let Some(stop) = self.running.as_mut().and_then(|it| it.stop.take()) {
+            stop.send(()).unwrap();
+        }
+    }
+
+    /// Waits until the listener and all connections are closed.
+    pub async fn stopped(&mut self) {
+        let running = self.running.as_mut().unwrap();
+        (&mut running.task).await.unwrap();
+    }
+
+    /// The running nugate, from inside.
+    pub fn app(&self) -> &App {
+        &self.running.as_ref().unwrap().app
     }
 
     /// Stops nugate and starts it again.
@@ -136,6 +155,26 @@ impl World {
     /// GET below our `/v3/` with headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         client::get(self.addr, &format!("/v3/{path}"), headers).await
+    }
+
+    /// GET below our `/v3/` until the answer comes from the store: what has just been fetched is
+    /// written down after it is served.
+    pub async fn hit(&self, path: &str) -> Response {
+        self.hit_with(path, &[]).await
+    }
+
+    /// The same with headers.
+    pub async fn hit_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let stored = async {
+            loop {
+                let response = self.get_with(path, headers).await;
+                if response.header("cache-status") == "nugate; hit" {
+                    return response;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, stored).await;
+        in_time.unwrap_or_else(|_| panic!("{path} never came from the store"))
     }
 
     /// HEAD below our `/v3/`.
@@ -204,6 +243,10 @@ fn settings(index: &str) -> Settings {
             connections_max: 64,
             requests_per_second: 0,
             extra_roots: Vec::new(),
+        },
+        limits: Limits {
+            connections_max: 10_000,
+            shutdown_timeout: Duration::from_secs(10),
         },
     }
 }
