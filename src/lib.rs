@@ -7,7 +7,9 @@
 //!      -> clock, entry, observe
 //! ```
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod demo;
 pub mod entry;
 pub mod jobs;

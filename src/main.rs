@@ -1,3 +1,7 @@
 //! The `nugate` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nugate::cli::run()
+}

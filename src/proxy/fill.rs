@@ -14,13 +14,13 @@ use http::{HeaderMap, Method};
 use crate::entry::{Entry, Stored, Validators};
 use crate::nuget::resource::View;
 use crate::nuget::route::Target;
-use crate::observe::StaleReason;
 use crate::policy::class::Class;
 use crate::policy::{Answer, Step, absorb};
-use crate::proxy::engine::{Engine, Located};
+use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
-use crate::proxy::flight::{Arrival, Outcome, Pilot};
-use crate::proxy::verify::{Finding, verify};
+use crate::proxy::flight::{Arrival, Pilot};
+use crate::proxy::locate::Located;
+use crate::proxy::settle::{Flown, Missed, confirmed, failed};
 use crate::store::{DraftWriter, Finished, HOLD_BACK};
 use crate::upstream::{ClientIdentity, Encoding, Fetch, Fetched, UpstreamBody};
 
@@ -44,28 +44,6 @@ pub(super) struct Fill {
     pub(super) identity: ClientIdentity,
     /// Whether somebody waits; a refresh behind clients' backs is never deserted.
     pub(super) awaited: bool,
-}
-
-/// How a fill ends: what clients get, and what is to be written down afterwards.
-struct Flown {
-    outcome: Outcome,
-    label: &'static str,
-    publish: Option<(Finished, Entry)>,
-}
-
-/// A question that brought nothing: what it means for keeping, and for whoever has nothing stored.
-struct Missed {
-    answer: Answer,
-    error: Error,
-}
-
-impl From<Error> for Missed {
-    fn from(error: Error) -> Self {
-        Self {
-            answer: Answer::Unavailable,
-            error,
-        }
-    }
 }
 
 impl Fill {
@@ -223,13 +201,22 @@ impl Fill {
                 silent = true;
                 self.pilot.announce(arrival.clone());
             }
-            if self.awaited && self.pilot.deserted() && !worth_finishing(written, arrival.length) {
+            if self.may_stop()
+                && !worth_finishing(written, arrival.length)
+                && self.pilot.give_up_if_deserted()
+            {
                 return Err(Error::Abandoned);
             }
         }
         writer
             .finish()
             .map_err(|error| self.engine.store_failed("draft", &error))
+    }
+
+    /// Whether the rest of a body may be given up. Documents are small, and a client that gave up
+    /// waiting for one asks again: they are always finished.
+    fn may_stop(&self) -> bool {
+        self.awaited && self.target.rule.view == View::Raw
     }
 
     /// `first` and what has arrived behind it, without waiting for more.
@@ -251,190 +238,15 @@ impl Fill {
         Ok(blocks)
     }
 
-    /// Verifies a body that was not known; good ones land and are to be published.
-    async fn examine(&self, finished: Finished, entry: Entry) -> Result<Flown, Missed> {
-        let finding = self.finding(&finished, &entry).await?;
-        let feed = self.engine.feed.name();
-        let mut keep = true;
-        match finding {
-            Finding::Good => {}
-            Finding::Unknown(why) => {
-                tracing::info!(key = %self.pilot.key(), why, "kept a body that cannot be verified");
-            }
-            Finding::Bad(why) => {
-                self.engine
-                    .metrics
-                    .refused_bodies
-                    .with_label_values(&[self.target.rule.name])
-                    .inc();
-                // A verifier stricter than the clients must not block a package for ever: what the
-                // upstream sends twice is what it has.
-                if !self
-                    .engine
-                    .seen_bad_before(self.pilot.key(), finished.digest)
-                {
-                    let cause = format!("feed {feed} sent something unusable: {why}");
-                    finished.draft.fail(cause.as_str());
-                    return Err(Error::unusable(cause).into());
-                }
-                tracing::warn!(key = %self.pilot.key(), why, "served, but not kept");
-                keep = false;
-            }
-        }
-        self.land_body(finished, entry, keep).await
-    }
-
-    async fn finding(&self, finished: &Finished, entry: &Entry) -> Result<Finding, Error> {
-        let file = finished
-            .draft
-            .file()
-            .map_err(|error| self.engine.store_failed("verify", &error))?;
-        let (check, content_type) = (self.target.rule.check, entry.content_type.clone());
-        let work = move || verify(check, content_type.as_deref(), file);
-        let finding = tokio::task::spawn_blocking(work).await;
-        finding.map_err(|_| Error::internal("verification panicked"))
-    }
-
-    async fn land_body(
-        &self,
-        finished: Finished,
-        entry: Entry,
-        keep: bool,
-    ) -> Result<Flown, Missed> {
-        if self.target.resource.is_none() {
-            self.engine.adopt(&finished).await?;
-        }
-        if self.stored_body().is_some() {
-            self.count_revalidation("changed");
-        }
-        self.engine.backoff.answered(self.pilot.key());
-        let draft = Arc::clone(&finished.draft);
-        let outcome = Outcome::Body {
-            entry: Arc::new(entry.clone()),
-            draft: Some(draft),
-        };
-        if keep {
-            return Ok(Flown {
-                outcome,
-                label: "stored",
-                publish: Some((finished, entry)),
-            });
-        }
-        finished.draft.release();
-        Ok(Flown {
-            outcome,
-            label: "passed",
-            publish: None,
-        })
-    }
-
-    async fn keep(&self, headers: &HeaderMap) -> Result<Flown, Missed> {
-        self.count_revalidation("not-modified");
-        let Some(seen) = &self.seen else {
-            return Err(Error::unusable("the upstream answered 304 to a plain request").into());
-        };
-        let newer = Entry {
-            validators: validators_of(headers),
-            ..Entry::clone(seen)
-        };
-        Ok(self.restamped(Arc::clone(seen), Some(&newer)).await)
-    }
-
-    /// The stored body, confirmed now; validators as the newer response has them (RFC 9111 section
-    /// 4.3.4), where it has any.
-    async fn restamped(&self, known: Arc<Entry>, newer: Option<&Entry>) -> Flown {
-        self.engine.backoff.answered(self.pilot.key());
-        let validators = newer
-            .map(|newer| newer.validators.clone())
-            .filter(|validators| !validators.is_empty())
-            .unwrap_or_else(|| known.validators.clone());
-        let url = newer.map_or_else(|| known.url.clone(), |newer| newer.url.clone());
-        let stamped = Entry {
-            checked_at: self.engine.clock.now(),
-            missing_since: None,
-            validators,
-            url,
-            ..Entry::clone(&known)
-        };
-        confirmed(self.engine.put(self.pilot.key(), stamped).await)
-    }
-
-    async fn keep_missing(&self) -> Result<Flown, Missed> {
-        self.count_revalidation("missing");
-        self.engine.absent_at(&self.target);
-        let Some(seen) = &self.seen else {
-            return Ok(failed(Error::NotFound, "absent"));
-        };
-        let now = self.engine.clock.now();
-        let mut stamped = Entry {
-            missing_since: seen.missing_since.or(Some(now)),
-            ..Entry::clone(seen)
-        };
-        if self.target.rule.class == Class::Immutable {
-            stamped.checked_at = now;
-        }
-        let entry = self.engine.put(self.pilot.key(), stamped).await;
-        self.engine.backoff.failed(self.pilot.key(), now);
-        let cause = "the feed does not have it any more; nugate kept it";
-        Ok(stale(entry, StaleReason::Missing, cause.into()))
-    }
-
-    async fn remember_absent(&self, url: &str) -> Result<Flown, Missed> {
-        self.engine.absent_at(&self.target);
-        self.engine.backoff.answered(self.pilot.key());
-        let entry = Entry::absent(url.to_owned(), self.engine.clock.now());
-        self.engine.put(self.pilot.key(), entry).await;
-        Ok(failed(Error::NotFound, "absent"))
-    }
-
-    /// The feed sent other bytes for something immutable: the first seen stay.
-    async fn keep_first(&self) -> Flown {
-        self.engine.metrics.changed_bodies.inc();
-        tracing::error!(key = %self.pilot.key(), "the feed sent other bytes for a known version; the first are kept");
-        let Some(seen) = &self.seen else {
-            return failed(Error::NotFound, "absent");
-        };
-        let stamped = Entry {
-            checked_at: self.engine.clock.now(),
-            ..Entry::clone(seen)
-        };
-        let entry = self.engine.put(self.pilot.key(), stamped).await;
-        let cause = "the feed sent other bytes for this version; nugate serves those it saw first";
-        stale(entry, StaleReason::Changed, cause.into())
-    }
-
-    /// What everyone gets when the upstream gave no usable answer.
-    fn without_answer(&self, missed: Missed) -> Flown {
-        let now = self.engine.clock.now();
-        self.engine.backoff.failed(self.pilot.key(), now);
-        if self.seen.is_some() {
-            self.count_revalidation("failed");
-        }
-        let rule = self.target.rule;
-        let kind = (rule.class, rule.negative);
-        let freshness = &self.engine.options.freshness;
-        let step = absorb(missed.answer, self.seen.as_deref(), kind, freshness, now);
-        match &self.seen {
-            Some(seen) if step == Step::ServeStale && seen.is_absent() => {
-                failed(Error::RememberedNotFound, "stale")
-            }
-            Some(seen) if step == Step::ServeStale => {
-                let cause = Arc::from(missed.error.to_string());
-                stale(Arc::clone(seen), StaleReason::Error, cause)
-            }
-            _ => failed(missed.error, "failed"),
-        }
-    }
-
-    fn stored_body(&self) -> Option<Stored> {
+    pub(super) fn stored_body(&self) -> Option<Stored> {
         self.seen.as_ref().and_then(|seen| seen.body)
     }
 
-    fn known_body(&self, stored: Stored) -> Option<Arc<Entry>> {
+    pub(super) fn known_body(&self, stored: Stored) -> Option<Arc<Entry>> {
         self.seen.clone().filter(|seen| seen.body == Some(stored))
     }
 
-    fn contradicts(&self, stored: Stored) -> bool {
+    pub(super) fn contradicts(&self, stored: Stored) -> bool {
         self.target.rule.class == Class::Immutable
             && self.stored_body().is_some_and(|known| known != stored)
     }
@@ -455,7 +267,7 @@ impl Fill {
         }
     }
 
-    fn count_revalidation(&self, outcome: &str) {
+    pub(super) fn count_revalidation(&self, outcome: &str) {
         self.engine
             .metrics
             .revalidations
@@ -464,7 +276,8 @@ impl Fill {
     }
 }
 
-fn validators_of(headers: &HeaderMap) -> Validators {
+/// Validators of a response.
+pub(super) fn validators_of(headers: &HeaderMap) -> Validators {
     Validators {
         etag: headers.get(ETAG).cloned(),
         last_modified: headers.get(LAST_MODIFIED).cloned(),
@@ -477,34 +290,5 @@ const fn worth_finishing(written: u64, length: Option<u64>) -> bool {
     match length {
         Some(length) => written >= length / 2 || length.saturating_sub(written) < NEARLY_DONE,
         None => true,
-    }
-}
-
-const fn confirmed(entry: Arc<Entry>) -> Flown {
-    let outcome = Outcome::Body { entry, draft: None };
-    Flown {
-        outcome,
-        label: "confirmed",
-        publish: None,
-    }
-}
-
-const fn stale(entry: Arc<Entry>, reason: StaleReason, cause: Arc<str>) -> Flown {
-    Flown {
-        outcome: Outcome::Stale {
-            entry,
-            reason,
-            cause,
-        },
-        label: "stale",
-        publish: None,
-    }
-}
-
-const fn failed(error: Error, label: &'static str) -> Flown {
-    Flown {
-        outcome: Outcome::Failed(error),
-        label,
-        publish: None,
     }
 }

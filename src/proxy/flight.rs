@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -86,7 +86,7 @@ impl Flights {
     /// Takes a seat on the flight for `key`; whoever comes first gets the pilot's seat too, and
     /// must see to it that a fill flies.
     pub fn board(self: &Arc<Self>, key: &Key) -> (Seat, Option<Pilot>) {
-        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.lock();
         if let Some(flight) = map.get(key) {
             return (Seat::take(flight), None);
         }
@@ -105,6 +105,21 @@ impl Flights {
                 flight,
             }),
         )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frees the key of a pilot's flight, unless another flight has it by now.
+    fn remove(&self, map: &mut HashMap<Key, Arc<Flight>>, pilot: &Pilot) {
+        if map
+            .get(&pilot.key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &pilot.flight))
+        {
+            map.remove(&pilot.key);
+        }
+        self.count.send_replace(map.len());
     }
 
     /// Waits until no fill is under way.
@@ -127,6 +142,11 @@ impl Seat {
             flight: Arc::clone(flight),
             phase: flight.phase.subscribe(),
         }
+    }
+
+    /// Whether the flight has landed already.
+    pub fn has_landed(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Landed(_))
     }
 
     /// Waits until the flight has landed, or until a body arrives if `streaming` is welcome.
@@ -173,9 +193,16 @@ impl Pilot {
         self.flight.phase.send_replace(Phase::Landed(outcome));
     }
 
-    /// Whether nobody waits for this flight any more.
-    pub fn deserted(&self) -> bool {
-        self.flight.seats.load(Ordering::Acquire) == 0
+    /// Gives the flight up if nobody waits for it any more: whoever comes from now on boards a new
+    /// one.
+    pub fn give_up_if_deserted(&self) -> bool {
+        let mut map = self.flights.lock();
+        // Seats are taken under the lock: nobody boards between the look and the removal.
+        let deserted = self.flight.seats.load(Ordering::Acquire) == 0;
+        if deserted {
+            self.flights.remove(&mut map, self);
+        }
+        deserted
     }
 }
 
@@ -188,13 +215,7 @@ impl Drop for Pilot {
             }
             lost_now
         });
-        let mut map = self
-            .flights
-            .map
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        map.remove(&self.key);
-        self.flights.count.send_replace(map.len());
+        self.flights.remove(&mut self.flights.lock(), self);
     }
 }
 
@@ -249,12 +270,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_flight_is_deserted() {
+    async fn a_deserted_flight_can_be_given_up_and_boarded_anew() {
         let flights = Arc::new(Flights::default());
-        let (seat, pilot) = flights.board(&Key::new("k"));
-        let pilot = pilot.unwrap();
-        assert!(!pilot.deserted());
+        let key = Key::new("k");
+        let (seat, first) = flights.board(&key);
+        let first = first.unwrap();
+        assert!(!first.give_up_if_deserted());
         drop(seat);
-        assert!(pilot.deserted());
+        assert!(first.give_up_if_deserted());
+        let (_seat, second) = flights.board(&key);
+        assert!(second.is_some());
+        drop(first);
+        assert!(flights.board(&key).1.is_none(), "the newer flight stays");
     }
 }

@@ -9,19 +9,22 @@ mod engine;
 mod error;
 mod fill;
 mod flight;
+mod locate;
 mod present;
+mod reply;
+mod settle;
 mod verify;
 mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
+pub use reply::{Body, Reply, Request};
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use crate::clock::Clock;
 use crate::entry::{Entry, Key, Validators};
@@ -29,76 +32,15 @@ use crate::nuget::resource::View;
 use crate::nuget::route::Target;
 use crate::observe::{CacheStatus, Metrics, StaleReason};
 use crate::policy::class::Network;
-use crate::policy::directives::Directives;
 use crate::policy::judge::Question;
 use crate::policy::{Answer, Verdict, judge};
-use crate::store::{Blob, DraftReader, Store, Totals};
-use crate::upstream::{ClientIdentity, Encoding, Feed, Fetch};
+use crate::store::{Store, Totals};
+use crate::upstream::{Encoding, Feed, Fetch};
 use engine::Engine;
 use flight::{Outcome, Phase};
 
 /// How long a client waits for a revalidation when there is something stale to serve.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A request for a document.
-#[derive(Clone)]
-pub struct Request {
-    /// What is asked for.
-    pub target: Target,
-    /// The base URL for links, ending in `/v3/`.
-    pub base: Arc<str>,
-    /// Whether only the head is wanted.
-    pub head: bool,
-    /// Whether the body must be of known length (HTTP/1.0).
-    pub whole: bool,
-    /// Whether the client accepts gzip.
-    pub gzip: bool,
-    /// Its cache directives.
-    pub directives: Directives,
-    /// Who asks, passed on to the upstream.
-    pub identity: ClientIdentity,
-}
-
-/// A document on its way to a client.
-pub struct Reply {
-    /// Its body.
-    pub body: Body,
-    /// `Content-Type` as the upstream gave it.
-    pub content_type: Option<String>,
-    /// Entity tag, with quotes.
-    pub etag: Option<String>,
-    /// `Last-Modified` as the upstream gave it, for bodies sent as they came.
-    pub last_modified: Option<http::HeaderValue>,
-    /// Whether the body is gzip because the client accepts it.
-    pub gzip: bool,
-    /// Whether the response depends on `Accept-Encoding`.
-    pub varies: bool,
-    /// Time since the upstream last confirmed the document.
-    pub age: Duration,
-    /// How it came about.
-    pub cache: CacheStatus,
-    /// What a developer should know: something stale was served, and why.
-    pub warning: Option<Arc<str>>,
-}
-
-/// A body on its way to a client.
-pub enum Body {
-    /// In memory.
-    Bytes(Bytes),
-    /// Stored.
-    Blob(Blob),
-    /// Still arriving; ends with an error when it turns out wrong.
-    Draft {
-        /// Reads it from the first byte.
-        reader: DraftReader,
-        /// Its length, if the upstream announced one.
-        length: Option<u64>,
-        /// Keeps the fill going while it arrives.
-        seat: Option<Seat>,
-    },
-    /// Only the head was asked of the upstream: this is the length it gave.
-    Head(Option<u64>),
-}
 
 /// The engine behind all listeners of a daemon. Cheap to clone.
 #[derive(Clone)]
@@ -206,6 +148,12 @@ impl Proxy {
             return self.ask_head(request).await;
         }
         let (mut seat, joined) = engine.board(key, &request.target, entry, &request.identity);
+        let arrived = match (joined, seat.has_landed()) {
+            (false, _) => CacheStatus::Miss,
+            // It is about to be published; nothing more is asked of the upstream.
+            (true, true) => CacheStatus::Hit,
+            (true, false) => CacheStatus::Joined,
+        };
         if joined {
             engine.metrics.joins.inc();
         }
@@ -222,8 +170,8 @@ impl Proxy {
             }
         };
         match phase {
-            Phase::Landed(outcome) => self.land(request, outcome, joined).await,
-            Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, joined)),
+            Phase::Landed(outcome) => self.land(request, outcome, arrived).await,
+            Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, arrived)),
             Phase::Boarding => Err(Error::internal("a flight ended before it began")),
         }
     }
@@ -232,7 +180,7 @@ impl Proxy {
         &self,
         request: &Request,
         outcome: Outcome,
-        joined: bool,
+        arrived: CacheStatus,
     ) -> Result<Reply, Error> {
         let engine = &self.0;
         match outcome {
@@ -240,11 +188,7 @@ impl Proxy {
             Outcome::Body {
                 entry,
                 draft: Some(draft),
-            } => {
-                engine
-                    .present_draft(request, &entry, &draft, arrived(joined))
-                    .await
-            }
+            } => engine.present_draft(request, &entry, &draft, arrived).await,
             Outcome::Body { entry, draft: None } => {
                 engine
                     .present_stored(request, &entry, CacheStatus::Revalidated)
@@ -281,7 +225,7 @@ impl Proxy {
         let fetched = engine.fetch(request.target.rule, fetch).await?;
         let status = fetched.status.as_u16();
         match Answer::of_status(status) {
-            Answer::Body => Ok(head_reply(&fetched.headers)),
+            Answer::Body => Ok(reply::head_reply(&fetched.headers)),
             Answer::Absent => Err(Error::NotFound),
             Answer::Refused => Err(Error::Refused(status)),
             _ => Err(Error::unusable(format!(
@@ -346,34 +290,5 @@ impl Proxy {
             tracing::warn!("fills were cut off: the time to stop is over");
         }
         self.0.store.close().await;
-    }
-}
-
-const fn arrived(joined: bool) -> CacheStatus {
-    if joined {
-        CacheStatus::Joined
-    } else {
-        CacheStatus::Miss
-    }
-}
-
-fn head_reply(headers: &HeaderMap) -> Reply {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    let length = text(http::header::CONTENT_LENGTH).and_then(|value| value.parse().ok());
-    Reply {
-        body: Body::Head(length),
-        content_type: text(http::header::CONTENT_TYPE),
-        etag: headers.get(http::header::ETAG).and_then(present::quoted),
-        last_modified: headers.get(http::header::LAST_MODIFIED).cloned(),
-        gzip: false,
-        varies: false,
-        age: Duration::ZERO,
-        cache: CacheStatus::Passed,
-        warning: None,
     }
 }

@@ -13,7 +13,7 @@ use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Seat};
 use crate::proxy::views::{Rendered, Subject};
-use crate::proxy::{Body, Reply, Request, arrived};
+use crate::proxy::{Body, Reply, Request};
 use crate::store::{Draft, StoreErrorKind};
 
 impl Engine {
@@ -99,14 +99,19 @@ impl Engine {
     }
 
     /// A reply from a body that is still arriving.
-    pub(super) fn present_arrival(&self, arrival: &Arrival, seat: Seat, joined: bool) -> Reply {
+    pub(super) fn present_arrival(
+        &self,
+        arrival: &Arrival,
+        seat: Seat,
+        cache: CacheStatus,
+    ) -> Reply {
         let reader = arrival.draft.reader();
         let body = Body::Draft {
             reader,
             length: arrival.length,
             seat: Some(seat),
         };
-        self.reply(&arrival.entry, body, arrived(joined))
+        self.reply(&arrival.entry, body, cache)
     }
 
     async fn view(

@@ -21,12 +21,17 @@ pub enum Finding {
     Good,
     /// It cannot be what was asked for.
     Bad(String),
+    /// A whole archive with something wrong inside: refused, unless it is what the upstream has.
+    Suspect(String),
     /// It cannot be checked (an unknown compression method, too large when inflated): kept.
     Unknown(String),
 }
 
 /// Inflated bytes of a package that are looked at; beyond it the finding is [`Finding::Unknown`].
 const INFLATED_MAX: u64 = 16 << 30;
+
+/// What a damaged part of an archive is called.
+const ENTRY: &str = "an entry";
 
 /// Bytes looked at to tell an HTML page from anything else.
 const SNIFF: u64 = 512;
@@ -56,7 +61,7 @@ fn archive(body: impl Read + Seek) -> Finding {
     for index in 0..archive.len() {
         let mut entry = match archive.by_index(index) {
             Ok(entry) => entry,
-            Err(error) => return of_zip(&error, "an entry"),
+            Err(error) => return of_zip(&error, ENTRY),
         };
         let announced = entry.size();
         // Reading to the end compares the CRC.
@@ -65,10 +70,10 @@ fn archive(body: impl Read + Seek) -> Finding {
                 return Finding::Unknown("inflates to more than 16 GiB".to_owned());
             }
             Ok(read) if read != announced => {
-                return Finding::Bad(format!("entry {index} is {read} bytes, not {announced}"));
+                return Finding::Suspect(format!("entry {index} is {read} bytes, not {announced}"));
             }
             Ok(read) => budget -= read,
-            Err(error) => return Finding::Bad(format!("entry {index}: {error}")),
+            Err(error) => return Finding::Suspect(format!("entry {index}: {error}")),
         }
     }
     Finding::Good
@@ -79,6 +84,7 @@ fn of_zip(error: &ZipError, what: &str) -> Finding {
         ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_) => {
             Finding::Unknown(format!("{what} cannot be checked: {error}"))
         }
+        _ if what == ENTRY => Finding::Suspect(format!("{what} is damaged: {error}")),
         _ => Finding::Bad(format!("{what} is damaged: {error}")),
     }
 }
@@ -211,7 +217,7 @@ mod tests {
             .position(|window| window == [7; 100])
             .unwrap();
         damaged[data + 50] ^= 1;
-        assert!(matches!(nupkg(&damaged), Finding::Bad(_)));
+        assert!(matches!(nupkg(&damaged), Finding::Suspect(_)));
         assert!(matches!(nupkg(b"<html>login</html>"), Finding::Bad(_)));
     }
 

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use moka::future::Cache;
+use moka::notification::RemovalCause;
+use prometheus::IntCounterVec;
 
 use crate::entry::Digest;
 use crate::nuget::resource::{DocRule, View};
@@ -40,8 +42,8 @@ pub struct Rendered {
     pub gzip: bool,
     /// Pages that links of the document were replaced by: token and upstream URL.
     pub pages: Arc<[(String, String)]>,
-    /// Links under no known base of the upstream.
-    pub links_left: u64,
+    /// How many links were left as they are, under no known base.
+    pub left: u64,
 }
 
 /// What a view is a function of, besides the body.
@@ -72,8 +74,9 @@ pub struct Views {
 }
 
 impl Views {
-    /// A memo of at most `bytes` bytes.
-    pub fn new(bytes: u64) -> Self {
+    /// A memo of at most `bytes` bytes; what it drops to make room is counted.
+    pub fn new(bytes: u64, evictions: &IntCounterVec) -> Self {
+        let evicted = evictions.with_label_values(&["views"]);
         let weigh = |_: &MemoKey, view: &Arc<Rendered>| {
             u32::try_from(view.bytes.len() + 512).unwrap_or(u32::MAX)
         };
@@ -81,6 +84,11 @@ impl Views {
             .max_capacity(bytes)
             .weigher(weigh)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    evicted.inc();
+                }
+            })
             .build();
         Self {
             memo,
@@ -111,7 +119,7 @@ impl Views {
             let body = load.await?;
             metrics.views.with_label_values(&[encoding]).inc();
             let rendered = render(subject, body).await?;
-            metrics.links_left.inc_by(rendered.links_left);
+            metrics.links_left.inc_by(rendered.left);
             Ok(rendered)
         };
         if !known {
@@ -171,7 +179,7 @@ async fn render(subject: Subject, body: Bytes) -> Result<Arc<Rendered>, Error> {
 }
 
 fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
-    let (identity, pages, links_left) = match (subject.rule.view, &subject.discovered) {
+    let (identity, pages, left) = match (subject.rule.view, &subject.discovered) {
         (View::Links(rule), Some(known)) => {
             let place = Place {
                 base: &subject.base,
@@ -202,7 +210,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
         etag: etag.into(),
         gzip,
         pages: pages.into(),
-        links_left,
+        left,
     })
 }
 

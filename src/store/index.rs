@@ -151,6 +151,12 @@ impl Index {
         self.read(move |db| table::recall(db, &name)).await
     }
 
+    /// The totals once they have been counted.
+    pub(super) async fn counted(&self) -> Result<Totals, StoreError> {
+        self.order(Task::Sync).await?;
+        Ok(self.totals())
+    }
+
     pub(super) fn totals(&self) -> Totals {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -151,6 +151,11 @@ impl Store {
         self.0.index.totals()
     }
 
+    /// How much the store holds, once it has been counted after opening.
+    pub async fn counted(&self) -> Result<Totals, StoreError> {
+        self.0.index.counted().await
+    }
+
     /// Commits what is queued and closes the index. Later writes fail with
     /// [`StoreErrorKind::Closed`]; the directory is unlocked when the last handle is dropped.
     pub async fn close(&self) {

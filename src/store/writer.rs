@@ -33,6 +33,8 @@ pub(super) enum Task {
     Put(Key, Arc<Entry>),
     Forget(String),
     Remember(String, Vec<u8>),
+    /// Nothing; answered after everything before it is committed.
+    Sync,
     /// Answered after everything before it is committed and the database is closed.
     Close,
 }
@@ -129,7 +131,7 @@ fn carry_out(db: &Connection, task: &Task, totals: &mut Totals) -> rusqlite::Res
         Task::Put(key, entry) => table::put(db, key, entry, totals).map(|()| 0),
         Task::Forget(prefix) => table::forget(db, prefix, totals),
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
-        Task::Close => Ok(0),
+        Task::Sync | Task::Close => Ok(0),
     }
 }
 

@@ -43,9 +43,9 @@ pub struct Bench {
 
 /// Folder of installed clients and of their wrappers; `Err` says what is absent.
 pub fn installed() -> Result<(PathBuf, PathBuf), String> {
-    let tools = env::var_os("NUGATE_CLIENTS").ok_or("NUGATE_CLIENTS is not set")?;
+    let tools = env::var_os("NGTEST_CLIENTS").ok_or("NGTEST_CLIENTS is not set")?;
     let tools = PathBuf::from(tools);
-    let shared = env::var_os("NUGATE_SHARED").map_or_else(
+    let shared = env::var_os("NGTEST_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
     );
@@ -62,9 +62,9 @@ pub fn installed() -> Result<(PathBuf, PathBuf), String> {
 }
 
 impl Bench {
-    /// Starts the feed and nugate, or the feed alone when `NUGATE_DIRECT` is set.
+    /// Starts the feed and nugate, or the feed alone when `NGTEST_DIRECT` is set.
     pub fn start(feed: ExampleFeed, tools: PathBuf, wrappers: PathBuf) -> Self {
-        let direct = env::var_os("NUGATE_DIRECT").is_some();
+        let direct = env::var_os("NGTEST_DIRECT").is_some();
         // Clients refuse a plain-http source that lists the resource; nugate must leave it out.
         let feed = if direct {
             feed.without("RepositorySignatures")
@@ -203,11 +203,12 @@ impl Nugate {
     fn start(upstream: &str) -> Self {
         let cache = TempDir::new().unwrap();
         let program =
-            env::var("NUGATE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned());
+            env::var("NGTEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned());
         let mut process = Command::new(&program)
             .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
             .arg("--cache-dir")
             .arg(cache.path())
+            .env("NUGATE_LOG__LEVEL", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -242,9 +243,8 @@ impl Drop for Nugate {
     }
 }
 
-/// The URL of a service index on this machine in a line of output.
+/// The URL that the line `  at     URL` of the program's output names.
 fn address(line: &str) -> Option<String> {
-    let start = line.find("http://127.0.0.1:")?;
-    let end = start + line[start..].find("/v3/index.json")?;
-    Some(format!("{}/v3/index.json", &line[start..end]))
+    let url = line.trim_start().strip_prefix("at ")?.trim();
+    Some(url.to_owned())
 }

@@ -1,9 +1,9 @@
 //! Real NuGet clients against a nugate in front of the example feed.
 //!
 //! Runs outside the test harness, because the clients have to be installed: without them it says so
-//! and passes. Environment: `NUGATE_CLIENTS` (folder of installed clients), `NUGATE_SHARED` (folder
-//! whose `clients/` has their wrappers), `NUGATE_BIN` (program to test), `NUGATE_DIRECT` (clients
-//! ask the feed itself, to prove the feed), `NUGATE_ONLY` (part of the names of the cases to run).
+//! and passes. Environment: `NGTEST_CLIENTS` (folder of installed clients), `NGTEST_SHARED` (folder
+//! whose `clients/` has their wrappers), `NGTEST_BIN` (program to test), `NGTEST_DIRECT` (clients
+//! ask the feed itself, to prove the feed), `NGTEST_ONLY` (part of the names of the cases to run).
 //! One line per case and a closing line `N passed, M failed`.
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         }
     };
     let bench = Bench::start(feed::feed(), tools, wrappers);
-    let only = std::env::var("NUGATE_ONLY").unwrap_or_default();
+    let only = std::env::var("NGTEST_ONLY").unwrap_or_default();
     let (mut passed, mut failed) = (0, 0);
     for case in CASES.iter().filter(|case| case.name.contains(&only)) {
         if !case.installed(&bench) {

@@ -541,7 +541,7 @@ mod tests {
 
     /// Documents that real feeds served, if they are at hand.
     fn real_documents() -> Vec<(PathBuf, String)> {
-        let shared = std::env::var_os("NUGATE_SHARED").map_or_else(
+        let shared = std::env::var_os("NGTEST_SHARED").map_or_else(
             || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
             PathBuf::from,
         );

@@ -1,0 +1,123 @@
+//! What a person needs to point a client at this daemon.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::Config;
+use crate::config::value::Size;
+use crate::store::Totals;
+
+/// The URL of our service index for clients.
+pub fn source_url(config: &Config, address: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return format!("{}/v3/index.json", url.as_str().trim_end_matches('/'));
+    }
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => machine_name(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    };
+    format!("http://{host}:{}/v3/index.json", address.port())
+}
+
+fn machine_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name.into_owned()
+    }
+}
+
+/// The text printed at start: where it is, what it serves, and how a client is told.
+pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> String {
+    let source = source_url(config, address);
+    let held = totals.map_or_else(String::new, |totals| {
+        format!(
+            " ({} in {} documents)",
+            Size(totals.bodies_bytes),
+            totals.entries - totals.absent
+        )
+    });
+    let (flag, attribute) = if source.starts_with("http://") {
+        (
+            " --allow-insecure-connections",
+            " allowInsecureConnections=\"true\"",
+        )
+    } else {
+        ("", "")
+    };
+    format!(
+        "nugate {version} serves {upstream}\n\
+         \x20 at     {source}\n\
+         \x20 cache  {cache}{held}\n\
+         \n\
+         Add it to your clients:\n\
+         \x20 dotnet nuget add source {source} --name nugate{flag}\n\
+         \n\
+         or put this nuget.config beside your solution:\n\
+         {nuget_config}",
+        version = env!("CARGO_PKG_VERSION"),
+        upstream = config.feed.url,
+        cache = config.cache.dir.display(),
+        nuget_config = nuget_config(&source, attribute),
+    )
+}
+
+fn nuget_config(source: &str, attribute: &str) -> String {
+    let source = source.replace('&', "&amp;").replace('"', "&quot;");
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+         <configuration>\n\
+         \x20 <packageSources>\n\
+         \x20   <clear />\n\
+         \x20   <add key=\"nugate\" value=\"{source}\" protocolVersion=\"3\"{attribute} />\n\
+         \x20 </packageSources>\n\
+         </configuration>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn config(flags: Vec<(&'static str, String)>) -> Config {
+        let home = ("HOME".to_owned(), "/home/someone".to_owned());
+        Config::load(&Sources {
+            environment: vec![home],
+            flags,
+            ..Sources::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn http_needs_the_flag_and_https_does_not() {
+        let address = "127.0.0.1:6842".parse().unwrap();
+        let totals = Totals {
+            entries: 3,
+            bodies_bytes: 2048,
+            absent: 1,
+        };
+        let text = banner(&config(Vec::new()), address, Some(totals));
+        for part in [
+            "serves https://api.nuget.org/v3/index.json\n",
+            "at     http://127.0.0.1:6842/v3/index.json\n",
+            "cache  /home/someone/.cache/nugate (2 KiB in 2 documents)\n",
+            "dotnet nuget add source http://127.0.0.1:6842/v3/index.json --name nugate --allow-insecure-connections\n",
+            "protocolVersion=\"3\" allowInsecureConnections=\"true\" />",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        let public = config(vec![(
+            "public_url",
+            "https://nuget.example/feed/".to_owned(),
+        )]);
+        let text = banner(&public, address, None);
+        assert!(
+            text.contains("add source https://nuget.example/feed/v3/index.json --name nugate\n")
+        );
+        assert!(!text.contains("nsecure"), "{text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! The command line: one small file for each command.
+
+pub mod args;
+pub mod banner;
+pub mod daemon;
+pub mod demo;
+pub mod logging;
+pub mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser;
+
+use crate::config::source::process_environment;
+use crate::config::{self, Config, Sources};
+
+/// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
+/// failure at run time, 2 wrong usage, 64 wrong configuration.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let environment = process_environment();
+    let config = Sources::gather(args.config(), environment, args.flags())
+        .and_then(|sources| Config::load(&sources));
+    let config = match config {
+        Ok(config) => config,
+        Err(errors) => {
+            complain(&errors);
+            return ExitCode::from(config::EXIT_CODE);
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the runtime cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = match &args.command {
+        Some(Command::Demo(flags)) => runtime
+            .block_on(demo::run(&config, flags))
+            .map_err(|error| error.to_string()),
+        Some(Command::Serve(_)) | None => runtime
+            .block_on(serve::run(&config))
+            .map_err(|error| error.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone away is no failure.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn complain(what: &dyn std::fmt::Display) {
+    let text = format!("nugate: {what}\n");
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,402 @@
+//! From everything written to a [`Config`]: each value is read, the strongest last.
+//!
+//! A value that a stronger source overrides is checked all the same. The result exists only when
+//! there is no mistake at all.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::error::{ConfigError, ConfigErrors, Place};
+use super::raw::{RawConfig, Value, Written};
+use super::setting::Setting;
+use super::source::Sources;
+use super::table::{DEFAULT_FEED, settings};
+use super::{CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, WebLinks};
+use crate::policy::class::{Freshness, Network};
+
+/// Where the value of a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The key, with the feed's own name.
+    pub key: String,
+    /// The value as written; empty when the setting has none.
+    pub value: String,
+    /// Where it was written.
+    pub place: Place,
+}
+
+impl Config {
+    /// Reads a configuration; flags win over variables, those over the file, that over the defaults.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        read(sources).map(|(config, _)| config)
+    }
+
+    /// Tells where each value comes from, in the order of the documentation.
+    pub fn explain(sources: &Sources) -> Result<Vec<Origin>, ConfigErrors> {
+        read(sources).map(|(_, origins)| origins)
+    }
+
+    /// A configuration to read the defaults into.
+    #[expect(clippy::expect_used, reason = "the text of this URL is a constant")]
+    fn blank() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            public_url: None,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            network: Network::Online,
+            honour_no_cache: true,
+            web_links: WebLinks::Keep,
+            shutdown_timeout: Duration::ZERO,
+            connections_max: 0,
+            feed: FeedConfig {
+                name: DEFAULT_FEED.to_owned(),
+                url: Url::parse("http://localhost/").expect("a URL"),
+                redirect_hosts: Vec::new(),
+                connect_timeout: Duration::ZERO,
+                header_timeout: Duration::ZERO,
+                idle_timeout: Duration::ZERO,
+                attempts: 0,
+                connections_max: 0,
+                requests_per_second: 0,
+            },
+            cache: CacheConfig {
+                dir: PathBuf::new(),
+                memory: 0,
+                document_size_max: 0,
+                package_size_max: 0,
+            },
+            freshness: Freshness::default(),
+            log: LogConfig {
+                format: LogFormat::Text,
+                level: LogLevel::Info,
+            },
+        }
+    }
+}
+
+fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
+    let mut raw = RawConfig::default();
+    let defaults = format_defaults();
+    raw.add_file("default", &defaults);
+    raw.feeds.clear();
+    for written in &mut raw.written {
+        written.place = Place::Default;
+    }
+    if let Some((path, text)) = &sources.file {
+        raw.add_file(&path.display().to_string(), text);
+    }
+    raw.add_environment(&sources.environment);
+    raw.add_flags(&sources.flags);
+
+    let mut config = Config::blank();
+    for written in &raw.written {
+        apply(written, &mut config, &mut raw.errors);
+    }
+    choose_feed(&mut config, &mut raw);
+    if !raw.written.iter().any(|w| w.setting.key == "cache.dir") {
+        match default_dir(&sources.environment) {
+            Some(dir) => config.cache.dir = dir,
+            None => raw.errors.push(ConfigError {
+                key: "cache.dir".to_owned(),
+                value: None,
+                place: Place::Default,
+                message: "neither XDG_CACHE_HOME nor HOME is an absolute path: give --cache-dir"
+                    .to_owned(),
+            }),
+        }
+    }
+    if raw.errors.is_empty() {
+        let origins = settings()
+            .map(|setting| origin(setting, &config, &raw))
+            .collect();
+        Ok((config, origins))
+    } else {
+        Err(ConfigErrors(raw.errors))
+    }
+}
+
+/// The defaults as a file, with dotted keys.
+fn format_defaults() -> String {
+    settings()
+        .filter(|setting| !setting.default.is_empty())
+        .flat_map(|setting| {
+            let key = setting.key.replace("NAME", DEFAULT_FEED);
+            [
+                key,
+                " = ".to_owned(),
+                setting.default.to_owned(),
+                "\n".to_owned(),
+            ]
+        })
+        .collect()
+}
+
+fn apply(written: &Written, config: &mut Config, errors: &mut Vec<ConfigError>) {
+    for problem in written
+        .setting
+        .apply(config, &written.value)
+        .err()
+        .into_iter()
+        .flatten()
+    {
+        let item = problem.item.and_then(|index| {
+            let value = written.value.items()?.get(index)?.shown();
+            Some((value, written.items.get(index).unwrap_or(&written.place)))
+        });
+        let (value, place) = item.unwrap_or_else(|| (written.value.shown(), &written.place));
+        errors.push(ConfigError {
+            key: written.key.clone(),
+            value: Some(value),
+            place: place.clone(),
+            message: problem.message,
+        });
+    }
+}
+
+/// Takes the name of the one feed; one of its own name must say where it is, since the default
+/// address belongs to the default feed.
+fn choose_feed(config: &mut Config, raw: &mut RawConfig) {
+    let Some(((name, place), others)) = raw.feeds.split_first() else {
+        return;
+    };
+    for (other, place) in others {
+        raw.errors.push(ConfigError {
+            key: format!("feeds.{other}"),
+            value: None,
+            place: place.clone(),
+            message: format!("is a second feed beside `{name}`; allowed: exactly one feed"),
+        });
+    }
+    let url_written = raw
+        .written
+        .iter()
+        .any(|written| written.setting.key == "feeds.NAME.url" && written.place != Place::Default);
+    if name != DEFAULT_FEED && !url_written {
+        raw.errors.push(ConfigError {
+            key: format!("feeds.{name}.url"),
+            value: None,
+            place: place.clone(),
+            message: "is missing: a feed needs the URL of its service index".to_owned(),
+        });
+    }
+    config.feed.name.clone_from(name);
+}
+
+/// `$XDG_CACHE_HOME/nugate`, else `$HOME/.cache/nugate`; the XDG base directory specification has
+/// paths that are not absolute ignored.
+fn default_dir(environment: &[(String, String)]) -> Option<PathBuf> {
+    let variable = |name: &str| {
+        let (_, value) = environment.iter().find(|(found, _)| found == name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    variable("XDG_CACHE_HOME")
+        .or_else(|| Some(variable("HOME")?.join(".cache")))
+        .map(|dir| dir.join("nugate"))
+}
+
+fn origin(setting: &'static Setting, config: &Config, raw: &RawConfig) -> Origin {
+    let winner = raw
+        .written
+        .iter()
+        .rfind(|written| written.setting.key == setting.key);
+    let value = match winner {
+        Some(written) => written.value.shown(),
+        None if setting.key == "cache.dir" => {
+            Value::Text(config.cache.dir.display().to_string()).shown()
+        }
+        None => String::new(),
+    };
+    Origin {
+        key: setting.key.replace("NAME", &config.feed.name),
+        value,
+        place: winner.map_or(Place::Default, |written| written.place.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::render::render_example;
+
+    fn sources(
+        file: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&'static str, &str)],
+    ) -> Sources {
+        let home = ("HOME", "/home/n");
+        Sources {
+            file: (!file.is_empty()).then(|| (PathBuf::from("n.toml"), file.to_owned())),
+            environment: [&[home], environment]
+                .concat()
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            flags: flags
+                .iter()
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect(),
+        }
+    }
+
+    #[track_caller]
+    fn wrong(sources: &Sources, expected: &[&str]) {
+        let errors = Config::load(sources).unwrap_err().to_string();
+        let lines: Vec<_> = errors.lines().collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn no_file_is_needed_and_the_example_is_the_defaults() {
+        let config = Config::load(&sources("", &[], &[])).unwrap();
+        assert_eq!(config.freshness, Freshness::default());
+        assert_eq!(config.listen.to_string(), "127.0.0.1:6842");
+        assert_eq!(config.feed.name, "nuget");
+        assert_eq!(
+            config.feed.url.as_str(),
+            "https://api.nuget.org/v3/index.json"
+        );
+        assert_eq!(config.feed.redirect_hosts.len(), 5);
+        assert_eq!(config.cache.dir, PathBuf::from("/home/n/.cache/nugate"));
+        assert_eq!(config.cache.memory, 64 << 20);
+        assert_eq!(config.log.level, LogLevel::Info);
+        assert_eq!(config.network, Network::default());
+        assert!(config.public_url.is_none() && config.allowed_hosts.is_empty());
+        let example = Config::load(&sources(&render_example(), &[], &[])).unwrap();
+        assert_eq!(example, config);
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_defaults() {
+        let file = "listen = '127.0.0.1:1'\nnetwork = 'offline'\n[cache]\nmemory = 2097152\n\
+                    [feeds.corp]\nurl = 'http://file/'\nredirect_hosts = ['a', '*.b']";
+        let environment = [
+            ("NUGATE_LISTEN", "127.0.0.1:2"),
+            ("NUGATE_CACHE__MEMORY", "3 MiB"),
+            ("NUGATE_FEEDS__CORP__ATTEMPTS", "7"),
+            ("NUGATE_FRESHNESS__VERSIONS__FRESH", "9s"),
+            ("NUGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("NUGATE_HONOUR_NO_CACHE", "false"),
+            ("NUGATE_PUBLIC_URL", ""),
+            ("NUGATE_CONFIG", "elsewhere"),
+            ("NUGATE_PORT", "tcp://10.0.0.1:80"),
+            ("NUGATE_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("NUGATE_SERVICE_HOST", "10.0.0.1"),
+        ];
+        let flags = [
+            ("listen", "127.0.0.1:3"),
+            ("feeds.NAME.url", "http://flag/"),
+        ];
+        let sources = sources(file, &environment, &flags);
+        let config = Config::load(&sources).unwrap();
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.network, Network::Offline);
+        assert_eq!(config.cache.memory, 3 << 20);
+        assert_eq!(config.feed.name, "corp");
+        assert_eq!(config.feed.url.as_str(), "http://flag/");
+        assert_eq!(config.feed.redirect_hosts.len(), 2);
+        assert_eq!(config.feed.attempts, 7);
+        assert_eq!(config.freshness.versions.fresh, Duration::from_secs(9));
+        assert_eq!(config.trusted_proxies.len(), 2);
+        assert!(!config.honour_no_cache);
+        let origins = Config::explain(&sources).unwrap();
+        let places: Vec<_> = ["listen", "network", "cache.memory", "log.level"]
+            .iter()
+            .filter_map(|key| origins.iter().find(|origin| origin.key == *key))
+            .map(|origin| format!("{} {}", origin.value, origin.place))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "\"127.0.0.1:3\" flag --listen",
+                "\"offline\" n.toml:2:11",
+                "\"3 MiB\" environment NUGATE_CACHE__MEMORY",
+                "\"info\" default",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_place() {
+        let file = "lsiten = '127.0.0.1:1'\nmemory = '1 GiB'\nnetwork = 'ofline'\n\
+                    trusted_proxies = [\n  '10.0.0.0/8',\n  '10.1.0.0/8',\n  7,\n]\n\
+                    [cache]\ndocument_size_max = '1 GiB'\n[feeds.nuget]\nattempts = 0\n\
+                    connect_timeout = 5\nurl = 'https://u:secret@h/'\n[log.level]\n[frehsness]\n";
+        wrong(
+            &sources(
+                file,
+                &[("NUGATE_CACHE__MEMROY", "1"), ("NUGATE_WEB_LINKS", "no")],
+                &[("listen", "localhost:1")],
+            ),
+            &[
+                "n.toml:1:1: lsiten: is not a known key, did you mean `listen`",
+                "n.toml:2:1: memory: is not a known key, did you mean `cache.memory`",
+                "n.toml:16:2: frehsness: is not a known key, did you mean `freshness`",
+                "environment NUGATE_CACHE__MEMROY: NUGATE_CACHE__MEMROY = \"1\": is not a known variable, did you mean NUGATE_CACHE__MEMORY",
+                "n.toml:3:11: network = \"ofline\": is not known, did you mean \"offline\"; allowed: \"online\", \"prefer-cache\", \"offline\"",
+                "n.toml:6:3: trusted_proxies = \"10.1.0.0/8\": has bits set behind its prefix: the network is 10.0.0.0/8; allowed: a list, each a network such as 10.0.0.0/8, or an address",
+                "n.toml:7:3: trusted_proxies = 7: is a whole number, not a string; allowed: a list, each a network such as 10.0.0.0/8, or an address",
+                "n.toml:10:21: cache.document_size_max = \"1 GiB\": is too large; allowed: a size from 1 MiB to 512 MiB",
+                "n.toml:12:12: feeds.nuget.attempts = 0: is too small; allowed: a whole number from 1 to 10",
+                "n.toml:13:19: feeds.nuget.connect_timeout = 5: is a whole number, not a string; allowed: a duration from 100ms to 1h",
+                "n.toml:14:7: feeds.nuget.url = \"https://***@h/\": has a user name or password in it; allowed: an absolute http or https URL without fragment, user name and password",
+                "n.toml:15:1: log.level = (a table): is a table, not a string; allowed: \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+                "environment NUGATE_WEB_LINKS: web_links = \"no\": is not known; allowed: \"keep\", \"drop\"",
+                "flag --listen: listen = \"localhost:1\": is not an address and a port; allowed: an address and a port, such as 127.0.0.1:6842 or [::]:6842",
+            ],
+        );
+    }
+
+    #[test]
+    fn syntax_errors_and_repeated_keys_have_line_and_column() {
+        wrong(
+            &sources("network = 'x'\nlisten = 'a'\nlisten = 'b'\n", &[], &[]),
+            &[
+                "n.toml:3:1: listen: duplicate key",
+                "n.toml:1:11: network = \"x\": is not known; allowed: \"online\", \"prefer-cache\", \"offline\"",
+                "n.toml:2:10: listen = \"a\": is not an address and a port; allowed: an address and a port, such as 127.0.0.1:6842 or [::]:6842",
+            ],
+        );
+        let errors = Config::load(&sources(
+            "network = 'x'\n[cache\nmemory = '1 GiB'\n",
+            &[],
+            &[],
+        ))
+        .unwrap_err()
+        .to_string();
+        assert!(errors.starts_with("n.toml:2:"), "{errors}");
+        assert!(errors.contains("n.toml:1:11: network"), "{errors}");
+        assert!(!errors.contains("memory"), "{errors}");
+    }
+
+    #[test]
+    fn there_is_one_feed_and_a_place_to_keep_things() {
+        wrong(
+            &sources("[feeds.corp]\n[feeds.Other]\n", &[], &[]),
+            &[
+                "n.toml:2:8: feeds.Other: is not a feed name; allowed: 1 to 32 of a-z, 0-9 and -",
+                "n.toml:2:8: feeds.Other: is a second feed beside `corp`; allowed: exactly one feed",
+                "n.toml:1:8: feeds.corp.url: is missing: a feed needs the URL of its service index",
+            ],
+        );
+        wrong(
+            &sources(
+                "",
+                &[("NUGATE_CACHE_DIR", "/a"), ("NUGATE_CACHE__DIR", "/b")],
+                &[],
+            ),
+            &[
+                "environment NUGATE_CACHE__DIR: cache.dir = \"/b\": is set a second time, first by environment NUGATE_CACHE_DIR",
+            ],
+        );
+        wrong(
+            &Sources::default(),
+            &[
+                "default: cache.dir: neither XDG_CACHE_HOME nor HOME is an absolute path: give --cache-dir",
+            ],
+        );
+    }
+}

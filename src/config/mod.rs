@@ -1,0 +1,149 @@
+//! The configuration: typed, checked, immutable, and complete before anything is opened.
+//!
+//! Flags win over environment variables, those over the file, the file over the defaults. One table
+//! of settings (`table`) is the source of the checks, the variables, the reference and the example
+//! file. All mistakes are told at once, also in values that a stronger source overrides.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::policy::class::{Freshness, Network};
+
+pub mod address;
+pub mod env;
+pub mod error;
+pub mod freshness;
+mod load;
+mod raw;
+pub mod render;
+pub mod setting;
+pub mod source;
+pub mod table;
+pub mod value;
+
+pub use crate::nuget::service_index::WebLinks;
+pub use address::HostPattern;
+pub use error::{ConfigError, ConfigErrors, Place};
+pub use load::Origin;
+pub use source::Sources;
+
+/// The exit code of the program when its configuration is wrong (`EX_USAGE` of `sysexits.h`).
+pub const EXIT_CODE: u8 = 64;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The URL under which clients reach this server; its path has no trailing slash except that of
+    /// the root.
+    pub public_url: Option<Url>,
+    /// `host` or `host:port` accepted in `Host` when `public_url` is not set, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Networks whose forwarded headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much the feed is asked at all.
+    pub network: Network,
+    /// Whether a client's `no-cache` leads to a question to the feed.
+    pub honour_no_cache: bool,
+    /// What becomes of links to pages for people.
+    pub web_links: WebLinks,
+    /// How long requests in progress may go on after the signal to stop.
+    pub shutdown_timeout: Duration,
+    /// The most client connections at a time.
+    pub connections_max: u32,
+    /// The feed.
+    pub feed: FeedConfig,
+    /// The cache.
+    pub cache: CacheConfig,
+    /// How long documents are used.
+    pub freshness: Freshness,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// The feed and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedConfig {
+    /// Its name in the configuration, logs and metrics: 1 to 32 of `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// Its service index; http or https, without user name, password and fragment.
+    pub url: Url,
+    /// Hosts it may redirect to, beside its own.
+    pub redirect_hosts: Vec<HostPattern>,
+    /// The longest wait for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// The longest wait for the head of a response.
+    pub header_timeout: Duration,
+    /// The longest wait between two pieces of a body.
+    pub idle_timeout: Duration,
+    /// How often a request is tried in all.
+    pub attempts: u32,
+    /// The most connections at a time.
+    pub connections_max: u32,
+    /// The most requests a second; 0 is no limit.
+    pub requests_per_second: u32,
+}
+
+/// Where and how much is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// The directory of everything kept; not shared with another process.
+    pub dir: PathBuf,
+    /// Bytes of memory for bodies and rendered documents.
+    pub memory: u64,
+    /// The largest JSON document, in bytes.
+    pub document_size_max: u64,
+    /// The largest package, in bytes.
+    pub package_size_max: u64,
+}
+
+/// What is logged and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important level that is written.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The importance of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// Degraded but served.
+    Warn,
+    /// One line a request.
+    Info,
+    /// The steps of a request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The name used in the configuration file, which is also the one of the `tracing` crate.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

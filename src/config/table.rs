@@ -1,0 +1,281 @@
+//! The settings: the one table behind checks, variables, reference and example file.
+//!
+//! Keys within a group stand in the order of the documentation; a table's keys stand together, as
+//! TOML wants them.
+
+use std::time::Duration;
+
+use super::address::{authority, feed_url, listen, network, public_url};
+use super::freshness::FRESHNESS;
+use super::setting::{Kind, Setting};
+use super::{LogFormat, LogLevel, WebLinks};
+use crate::policy::class::Network;
+
+/// The name of the feed when none is given.
+pub const DEFAULT_FEED: &str = "nuget";
+
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+const SHORT: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// All settings, in the order of the documentation.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    [SERVER, FEED, CACHE, FRESHNESS, LOG].into_iter().flatten()
+}
+
+/// The settings outside of any table.
+const SERVER: &[Setting] = &[
+    Setting {
+        key: "listen",
+        default: "\"127.0.0.1:6842\"",
+        kind: Kind::Text(
+            "an address and a port, such as 127.0.0.1:6842 or [::]:6842",
+            |config, text| {
+                config.listen = listen(text)?;
+                Ok(())
+            },
+        ),
+        doc: "The address and port to listen on; port 0 takes a free one.",
+        short: Some(("--listen", "NUGATE_LISTEN")),
+    },
+    Setting {
+        key: "public_url",
+        default: "",
+        kind: Kind::Text(
+            "an absolute http or https URL without query, fragment, user name and password",
+            |config, text| {
+                config.public_url = Some(public_url(text)?);
+                Ok(())
+            },
+        ),
+        doc: "The URL under which clients reach this server, with a path prefix if there is one. When it is not set, links follow the `Host` of each request.",
+        short: Some(("--public-url", "NUGATE_PUBLIC_URL")),
+    },
+    Setting {
+        key: "allowed_hosts",
+        default: "[]",
+        kind: Kind::List(
+            "a host name or host:port",
+            |config| config.allowed_hosts.clear(),
+            |config, text| {
+                config.allowed_hosts.push(authority(text)?);
+                Ok(())
+            },
+        ),
+        doc: "What a `Host` header may say when `public_url` is not set, beside loopback, this machine's addresses and its own name.",
+        short: None,
+    },
+    Setting {
+        key: "trusted_proxies",
+        default: "[]",
+        kind: Kind::List(
+            "a network such as 10.0.0.0/8, or an address",
+            |config| config.trusted_proxies.clear(),
+            |config, text| {
+                config.trusted_proxies.push(network(text)?);
+                Ok(())
+            },
+        ),
+        doc: "Networks whose `X-Forwarded-Host`, `-Proto` and `-Prefix` headers are believed.",
+        short: None,
+    },
+    Setting {
+        key: "network",
+        default: "\"online\"",
+        kind: Kind::Choice(
+            &[
+                Network::ALL[0].name(),
+                Network::ALL[1].name(),
+                Network::ALL[2].name(),
+            ],
+            |config, index| config.network = Network::ALL[index],
+        ),
+        doc: "`online` revalidates what is no longer fresh; `prefer-cache` asks the feed only for what is not stored; `offline` never asks it.",
+        short: None,
+    },
+    Setting {
+        key: "honour_no_cache",
+        default: "true",
+        kind: Kind::Switch(|config, switch| config.honour_no_cache = switch),
+        doc: "Whether `Cache-Control: no-cache` of a request leads to a question to the feed. The official clients never send it.",
+        short: None,
+    },
+    Setting {
+        key: "web_links",
+        default: "\"keep\"",
+        kind: Kind::Choice(&["keep", "drop"], |config, index| {
+            config.web_links = [WebLinks::Keep, WebLinks::Drop][index];
+        }),
+        doc: "`keep` leaves links to pages for people leading to the feed's own site; `drop` leaves them out.",
+        short: None,
+    },
+    Setting {
+        key: "shutdown_timeout",
+        default: "\"30s\"",
+        kind: Kind::Period(Duration::ZERO, HOUR, |config, period| {
+            config.shutdown_timeout = period;
+        }),
+        doc: "How long requests in progress may go on after the signal to stop.",
+        short: None,
+    },
+    Setting {
+        key: "connections_max",
+        default: "10000",
+        kind: Kind::Count(1, 1_000_000, |config, number| {
+            config.connections_max = number;
+        }),
+        doc: "The most client connections at a time.",
+        short: None,
+    },
+];
+
+/// The settings of a feed.
+const FEED: &[Setting] = &[
+    Setting {
+        key: "feeds.NAME.url",
+        default: "\"https://api.nuget.org/v3/index.json\"",
+        kind: Kind::Text(
+            "an absolute http or https URL without fragment, user name and password",
+            |config, text| {
+                config.feed.url = feed_url(text)?;
+                Ok(())
+            },
+        ),
+        doc: "The feed's service index. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); there is exactly one feed, called `nuget` unless named otherwise.",
+        short: Some(("--upstream", "NUGATE_UPSTREAM")),
+    },
+    Setting {
+        key: "feeds.NAME.redirect_hosts",
+        default: "[\"*.nuget.org\", \"*.blob.core.windows.net\", \"*.vsblob.vsassets.io\", \"*.githubusercontent.com\", \"*.pkg.github.com\"]",
+        kind: Kind::List(
+            "a host name, or *.domain for all hosts below it",
+            |config| config.feed.redirect_hosts.clear(),
+            |config, text| {
+                config.feed.redirect_hosts.push(text.parse()?);
+                Ok(())
+            },
+        ),
+        doc: "Hosts the feed may redirect to, beside its own.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.connect_timeout",
+        default: "\"5s\"",
+        kind: Kind::Period(SHORT, HOUR, |config, period| {
+            config.feed.connect_timeout = period;
+        }),
+        doc: "The longest wait for a connection, TLS included.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.header_timeout",
+        default: "\"60s\"",
+        kind: Kind::Period(SHORT, HOUR, |config, period| {
+            config.feed.header_timeout = period;
+        }),
+        doc: "The longest wait for the head of a response.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.idle_timeout",
+        default: "\"30s\"",
+        kind: Kind::Period(SHORT, HOUR, |config, period| {
+            config.feed.idle_timeout = period;
+        }),
+        doc: "The longest wait between two pieces of a body.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.attempts",
+        default: "3",
+        kind: Kind::Count(1, 10, |config, number| config.feed.attempts = number),
+        doc: "How often a request is tried in all.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.connections_max",
+        default: "64",
+        kind: Kind::Count(1, 1000, |config, number| {
+            config.feed.connections_max = number;
+        }),
+        doc: "The most connections to the feed at a time.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.requests_per_second",
+        default: "0",
+        kind: Kind::Count(0, 1_000_000, |config, number| {
+            config.feed.requests_per_second = number;
+        }),
+        doc: "The most requests to the feed a second; 0 is no limit.",
+        short: None,
+    },
+];
+
+/// The settings of the cache.
+const CACHE: &[Setting] = &[
+    Setting {
+        key: "cache.dir",
+        default: "",
+        kind: Kind::Directory(|config, dir| config.cache.dir = dir),
+        doc: "Where everything is kept. The default is `$XDG_CACHE_HOME/nugate`, else `$HOME/.cache/nugate`.",
+        short: Some(("--cache-dir", "NUGATE_CACHE_DIR")),
+    },
+    Setting {
+        key: "cache.memory",
+        default: "\"64 MiB\"",
+        kind: Kind::Size(MIB, TIB, |config, bytes| config.cache.memory = bytes),
+        doc: "Memory for small bodies and rendered documents.",
+        short: None,
+    },
+    Setting {
+        key: "cache.document_size_max",
+        default: "\"64 MiB\"",
+        kind: Kind::Size(MIB, 512 * MIB, |config, bytes| {
+            config.cache.document_size_max = bytes;
+        }),
+        doc: "The largest JSON document that is taken from the feed.",
+        short: None,
+    },
+    Setting {
+        key: "cache.package_size_max",
+        default: "\"4 GiB\"",
+        kind: Kind::Size(MIB, TIB, |config, bytes| {
+            config.cache.package_size_max = bytes;
+        }),
+        doc: "The largest package that is taken from the feed.",
+        short: None,
+    },
+];
+
+/// The settings of the log.
+const LOG: &[Setting] = &[
+    Setting {
+        key: "log.format",
+        default: "\"text\"",
+        kind: Kind::Choice(&["text", "json"], |config, index| {
+            config.log.format = [LogFormat::Text, LogFormat::Json][index];
+        }),
+        doc: "`text` for people; `json` for one JSON object a line.",
+        short: None,
+    },
+    Setting {
+        key: "log.level",
+        default: "\"info\"",
+        kind: Kind::Choice(
+            &["error", "warn", "info", "debug", "trace"],
+            |config, index| {
+                config.log.level = [
+                    LogLevel::Error,
+                    LogLevel::Warn,
+                    LogLevel::Info,
+                    LogLevel::Debug,
+                    LogLevel::Trace,
+                ][index];
+            },
+        ),
+        doc: "The least important level that is written.",
+        short: None,
+    },
+];
