@@ -41,9 +41,7 @@ fn metrics(proxy: &Proxy) -> Response<ResponseBody> {
     let totals = proxy.totals();
     let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     metrics.store_bytes.set(gauge(totals.bodies_bytes));
-    metrics
-        .store_entries
-        .set(gauge(totals.entries.saturating_sub(totals.absent)));
+    metrics.store_entries.set(gauge(totals.entries));
     metrics.store_absent.set(gauge(totals.absent));
     let mut response = text(StatusCode::OK, metrics.render());
     let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);

@@ -180,7 +180,7 @@ async fn the_store_is_as_large_as_what_is_stored() {
     for _ in 0..2 {
         let bytes = f64::from(u32::try_from(bytes).unwrap());
         reaches(&world, "nugate_store_bytes", bytes).await;
-        reaches(&world, "nugate_store_entries", 4.0).await;
+        reaches(&world, "nugate_store_entries", 5.0).await;
         reaches(&world, "nugate_store_absent", 1.0).await;
         world.restart().await;
     }
@@ -246,6 +246,7 @@ async fn no_label_comes_from_a_request() {
         "reason",
         "resource",
         "status",
+        "tier",
     ];
     assert_eq!(names, known);
     let mut resources: BTreeSet<&str> = RESOURCES

@@ -165,9 +165,11 @@ impl World {
 
     /// The same with headers.
     pub async fn hit_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.get_with(path, headers).await;
+        let stored_only = [headers, &[("cache-control", "only-if-cached")]].concat();
         let stored = async {
             loop {
-                let response = self.get_with(path, headers).await;
+                let response = self.get_with(path, &stored_only).await;
                 if response.header("cache-status") == "nugate; hit" {
                     return response;
                 }
