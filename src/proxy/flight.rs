@@ -107,6 +107,11 @@ impl Flights {
         )
     }
 
+    /// Whether a fill for this key is under way.
+    pub fn is_under_way(&self, key: &Key) -> bool {
+        self.lock().contains_key(key)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,6 +125,15 @@ impl Flights {
             map.remove(&pilot.key);
         }
         self.count.send_replace(map.len());
+    }
+
+    /// Waits until the fill for this key, if there is one, has published what it brought.
+    pub async fn over(&self, key: &Key) {
+        let mut count = self.count.subscribe();
+        while self.is_under_way(key) {
+            // The sender lives as long as `self`: the wait cannot fail.
+            let _ = count.changed().await;
+        }
     }
 
     /// Waits until no fill is under way.

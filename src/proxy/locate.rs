@@ -9,9 +9,9 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::nuget::link_map::LinkMap;
-use crate::nuget::resource::{Orphans, View};
+use crate::nuget::resource::{DocRule, LinkRule, Orphans, Resource, View};
 use crate::nuget::rewrite::{self, Place};
-use crate::nuget::route::Target;
+use crate::nuget::route::{self, Target};
 use crate::policy::class::Network;
 use crate::proxy::discovery::Discovered;
 use crate::proxy::engine::Engine;
@@ -111,7 +111,7 @@ impl Engine {
 
     /// The URL a token stands for: from memory, else from the documents that name it.
     async fn page_url(
-        &self,
+        self: &Arc<Self>,
         token: &str,
         target: &Target,
         known: &Discovered,
@@ -132,35 +132,42 @@ impl Engine {
         )))
     }
 
-    /// Looks for pages in the stored documents of the resource (after a restart).
-    async fn reread_pages(&self, target: &Target) {
+    /// Looks for pages in the documents of the resource that name them: after a restart, and for
+    /// clients that hold a document which is not stored any more.
+    async fn reread_pages(self: &Arc<Self>, target: &Target) {
         let Some(resource) = target.resource else {
             return;
         };
-        let prefix = format!("{}/{}/", self.feed.name(), resource.slug);
-        let keys = self.store.keys(&prefix, 64).await.unwrap_or_default();
         for rule in resource.docs {
             let View::Links(links) = rule.view else {
                 continue;
             };
-            if links.orphans != Orphans::Page {
-                continue;
-            }
-            for key in &keys {
-                let entry = self.lookup(key).await;
-                let Some(stored) = entry.and_then(|entry| entry.body) else {
-                    continue;
-                };
-                if let Ok(body) = self.store.document(&stored).await {
-                    let place = Place {
-                        base: "",
-                        slug: resource.slug,
-                    };
-                    let found = rewrite::links(&body, links, &LinkMap::default(), place);
-                    self.discovery
-                        .note_pages(&found.map(|it| it.pages).unwrap_or_default());
+            if links.orphans == Orphans::Page {
+                for source in sources(resource, rule) {
+                    self.reread(&source, resource.slug, links).await;
                 }
             }
+        }
+    }
+
+    async fn reread(self: &Arc<Self>, source: &Target, slug: &str, links: &LinkRule) {
+        let key = source.key(self.feed.name());
+        let mut entry = self.lookup(&key).await;
+        if entry.is_none() && self.options.network != Network::Offline {
+            let (mut seat, _) = self.board(&key, source, None, &ClientIdentity::default());
+            if let Phase::Landed(Outcome::Body { .. }) = seat.wait(false).await {
+                self.flights.over(&key).await;
+                entry = self.lookup(&key).await;
+            }
+        }
+        let Some(stored) = entry.and_then(|entry| entry.body) else {
+            return;
+        };
+        if let Ok(body) = self.store.document(&stored).await {
+            let place = Place { base: "", slug };
+            let found = rewrite::links(&body, links, &LinkMap::default(), place);
+            let pages = found.map(|found| found.pages).unwrap_or_default();
+            self.discovery.note_pages(&pages);
         }
     }
 
@@ -183,4 +190,26 @@ impl Engine {
             self.refresh(&key, &index, Some(seen));
         }
     }
+}
+
+/// The documents of a rule that has no other placeholder than the type.
+fn sources(resource: &Resource, rule: &DocRule) -> Vec<Target> {
+    let suffixes = resource
+        .types
+        .iter()
+        .filter_map(|name| name.split_once('/'));
+    let mut paths: Vec<String> = suffixes
+        .map(|(_, suffix)| {
+            format!(
+                "{}/{}",
+                resource.slug,
+                rule.pattern.replace("{type}", suffix)
+            )
+        })
+        .collect();
+    paths.dedup();
+    paths
+        .iter()
+        .filter_map(|path| route::parse(path, None).ok())
+        .collect()
 }

@@ -144,7 +144,8 @@ impl Proxy {
     ) -> Result<Reply, Error> {
         let engine = &self.0;
         let stored = entry.clone().filter(|entry| !entry.is_absent());
-        if request.head && stored.is_none() && request.target.rule.view == View::Raw {
+        let raw = request.target.rule.view == View::Raw;
+        if request.head && raw && stored.is_none() && !engine.flights.is_under_way(key) {
             return self.ask_head(request).await;
         }
         let (mut seat, joined) = engine.board(key, &request.target, entry, &request.identity);
@@ -157,7 +158,7 @@ impl Proxy {
         if joined {
             engine.metrics.joins.inc();
         }
-        let streaming = request.target.rule.view == View::Raw && !request.whole;
+        let streaming = raw && !request.whole;
         let phase = match &stored {
             None => seat.wait(streaming).await,
             Some(entry) => {

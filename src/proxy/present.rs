@@ -14,7 +14,7 @@ use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Seat};
 use crate::proxy::views::{Rendered, Subject};
 use crate::proxy::{Body, Reply, Request};
-use crate::store::{Draft, StoreErrorKind};
+use crate::store::{Draft, HOLD_BACK, StoreErrorKind};
 
 impl Engine {
     /// A reply from the store; [`Error::Lost`] when the body is missing or damaged, after which it
@@ -82,19 +82,26 @@ impl Engine {
         draft: &Arc<Draft>,
         cache: CacheStatus,
     ) -> Result<Reply, Error> {
+        let whole = async |cap| {
+            let whole = draft.whole(cap).await;
+            whole.map_err(|error| self.store_failed("draft", &error))
+        };
         if request.target.rule.view == View::Raw {
             let length = entry.body.map(|stored| stored.size);
-            let body = Body::Draft {
-                reader: draft.reader(),
-                length,
-                seat: None,
+            // What is in memory is sent from there, as if it were stored already.
+            let body = if length.is_some_and(|length| length <= HOLD_BACK) {
+                Body::Bytes(whole(HOLD_BACK).await?)
+            } else {
+                let reader = draft.reader();
+                Body::Draft {
+                    reader,
+                    length,
+                    seat: None,
+                }
             };
             return Ok(self.reply(entry, body, cache));
         }
-        let load = async {
-            let whole = draft.whole(self.options.document_size_max).await;
-            whole.map_err(|error| self.store_failed("draft", &error))
-        };
+        let load = whole(self.options.document_size_max);
         self.view(request, entry, cache, load).await
     }
 

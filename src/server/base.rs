@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::header::HOST;
 use http::uri::Authority;
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -40,8 +41,8 @@ pub struct Origin<'a> {
 /// Why there is no base for a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseError {
-    /// No host, or none that can be read.
-    #[error("the request names no valid host")]
+    /// No host, none that can be read, or several (RFC 9112 section 3.2).
+    #[error("the request names no valid host, or several")]
     NoHost,
     /// A host that is not ours.
     #[error("{0:?} is not a host of this server; add it to allowed_hosts, or set public_url")]
@@ -62,6 +63,9 @@ impl BaseRules {
             .iter()
             .any(|net| net.contains(&origin.peer));
         let forwarded = |name| trusted.then(|| first_value(origin.headers, name)).flatten();
+        if origin.headers.get_all(HOST).iter().count() > 1 {
+            return Err(BaseError::NoHost);
+        }
         let host = forwarded("x-forwarded-host")
             .or(origin.host)
             .ok_or(BaseError::NoHost)?;

@@ -261,3 +261,15 @@ async fn pages_move_with_our_own_base() {
     assert_eq!(index[0]["@id"], format!("{public}/v3/{}", before[0].1));
     assert_eq!(world.up.requests(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_found_although_the_index_that_named_it_is_not_stored() {
+    let known = World::demo().await;
+    let index = known.get("vulnerabilities/index.json").await.json();
+    let page = index[0]["@id"].as_str().unwrap();
+    let page = page.strip_prefix(&known.base()).unwrap().to_owned();
+    let up = known.up;
+    let emptied = World::before(up, |_| {}).await;
+    let got = emptied.get(&page).await;
+    assert_eq!(got.status, 200, "{}", got.text());
+}
