@@ -6,6 +6,8 @@
     reason = "test code"
 )]
 
+mod crawl;
 mod harness;
 mod hit_miss;
+mod shapes;
 mod support;
