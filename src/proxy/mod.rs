@@ -278,13 +278,15 @@ impl Proxy {
         self.0.store.totals()
     }
 
+    /// Waits until no fill is under way.
+    pub async fn quiet(&self) {
+        self.0.flights.quiet().await;
+    }
+
     /// Waits until no fill is under way, at most `limit`, and until the store has written
     /// everything down.
     pub async fn close(&self, limit: Duration) {
-        if tokio::time::timeout(limit, self.0.flights.quiet())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(limit, self.quiet()).await.is_err() {
             tracing::warn!("fills were cut off: the time to stop is over");
         }
         self.0.store.close().await;

@@ -9,5 +9,6 @@
 mod crawl;
 mod harness;
 mod hit_miss;
+mod model;
 mod shapes;
 mod support;

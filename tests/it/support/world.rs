@@ -123,6 +123,13 @@ impl World {
         self.start().await;
     }
 
+    /// Waits until no fill is under way.
+    pub async fn quiet(&self) {
+        if let Some(Running { app, .. }) = &self.running {
+            app.proxy().quiet().await;
+        }
+    }
+
     /// Changes settings; they hold from the next start on.
     pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.settings);
