@@ -9,6 +9,7 @@
 mod crawl;
 mod harness;
 mod hit_miss;
+mod layers;
 mod model;
 mod shapes;
 mod support;
