@@ -319,7 +319,7 @@ fn restored(shown: &str, pairs: &[Pair]) -> String {
     for (ours, theirs) in pairs {
         let (before, after) = rest.split_once(&format!("\"{ours}\"")).unwrap();
         text.push_str(before);
-        text.push_str(&format!("\"{theirs}\""));
+        text.extend(["\"", theirs, "\""]);
         rest = after;
     }
     text + rest

@@ -13,3 +13,4 @@ mod layers;
 mod model;
 mod shapes;
 mod support;
+mod tidy;

@@ -27,7 +27,7 @@ impl Run {
         match status {
             200 => self.judge_body(place, &response, troubled),
             404 => self.judge_absent(place, troubled),
-            502 | 503 | 504 => self.holds(troubled, "a failure although the upstream is well"),
+            502..=504 => self.holds(troubled, "a failure although the upstream is well"),
             _ => self.holds(false, "an impossible status"),
         }
     }
