@@ -348,7 +348,7 @@ async fn history(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_history_shows_a_client_what_the_feed_did_not_say() {
-    for seed in 1..=3 {
+    for seed in [1, 302, 308, 315] {
         history(seed).await;
     }
 }
