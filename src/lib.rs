@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main -> cli -> demo -> server -> jobs -> proxy -> store, upstream -> config -> nuget -> policy
-//!      -> clock, entry, observe
+//!      -> entry, observe -> clock
 //! ```
 
 pub mod cli;

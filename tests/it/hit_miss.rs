@@ -83,6 +83,7 @@ async fn documents_are_fetched_once_within_their_lifetime() {
         let response = world.get(path).await;
         assert_eq!(response.status.as_u16(), 200, "{path}: {}", response.text());
     }
+    world.quiet().await;
     world.up.clear_log();
     for path in paths {
         let response = world.get(path).await;

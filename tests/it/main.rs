@@ -9,15 +9,20 @@
 
 mod base;
 mod cli;
+mod crawl;
 mod demo;
 mod harness;
 mod hit_miss;
 mod http;
+mod layers;
 mod metrics;
+mod model;
 mod modes;
 mod negative;
 mod revalidate;
 mod search;
+mod shapes;
 mod shutdown;
 mod support;
+mod tidy;
 mod vulnerabilities;
