@@ -6,7 +6,7 @@ use std::sync::Arc;
 use moka::sync::Cache;
 
 use crate::clock::Clock;
-use crate::entry::{Digest, Entry, Key, Stored};
+use crate::entry::{Digest, Entry, Key};
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
@@ -120,10 +120,12 @@ impl Engine {
         }
     }
 
-    /// Forgets a body that is missing or damaged, so that it is fetched anew.
-    pub(super) async fn heal(&self, key: &Key, stored: &Stored) {
+    /// Forgets a key whose body is missing or damaged, so that it is fetched anew.
+    pub(super) async fn heal(&self, key: &Key) {
         tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
-        if let Err(error) = self.store.discard(stored).await {
+        if let Some(stored) = self.lookup(key).await.and_then(|entry| entry.body)
+            && let Err(error) = self.store.discard(&stored).await
+        {
             self.store_failed("discard", &error);
         }
         if let Err(error) = self.store.forget(key.as_str()).await {

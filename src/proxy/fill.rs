@@ -168,9 +168,6 @@ impl Fill {
             self.count_revalidation("same-body");
             return Ok(self.restamped(known, Some(&entry)).await);
         }
-        if self.contradicts(stored) {
-            return Ok(self.keep_first().await);
-        }
         self.examine(
             finished,
             Entry {

@@ -46,7 +46,7 @@ impl Engine {
             {
                 return Ok(known);
             }
-            self.heal(&key, &stored).await;
+            self.heal(&key).await;
         }
         if self.options.network == Network::Offline {
             return Err(Error::Offline { list: false });

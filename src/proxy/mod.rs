@@ -78,9 +78,15 @@ impl Proxy {
     /// # Errors
     /// [`Error`] when there is no document to serve.
     pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
+        let engine = &self.0;
         match self.walk(request).await {
-            // The damaged body has been forgotten: now it is a miss that heals itself.
-            Err(Error::Lost) => self.walk(request).await,
+            Err(Error::Lost) => {
+                // A refresh under way could confirm the body that is gone: it has to end first.
+                let key = request.target.key(engine.feed.name());
+                engine.flights.over(&key).await;
+                engine.heal(&key).await;
+                self.walk(request).await
+            }
             other => other,
         }
     }

@@ -17,8 +17,7 @@ use crate::proxy::{Body, Reply, Request};
 use crate::store::{Draft, HOLD_BACK, StoreErrorKind};
 
 impl Engine {
-    /// A reply from the store; [`Error::Lost`] when the body is missing or damaged, after which it
-    /// is forgotten.
+    /// A reply from the store; [`Error::Lost`] when the body is missing or damaged.
     pub(super) async fn present_stored(
         self: &Arc<Self>,
         request: &Request,
@@ -28,17 +27,12 @@ impl Engine {
         let Some(stored) = entry.body else {
             return Err(Error::RememberedNotFound);
         };
-        let reply = if request.target.rule.view == View::Raw {
+        if request.target.rule.view == View::Raw {
             self.raw(entry, stored, cache).await
         } else {
             let load = async { self.load(stored, request).await };
             self.view(request, entry, cache, load).await
-        };
-        if matches!(reply, Err(Error::Lost)) {
-            self.heal(&request.target.key(self.feed.name()), &stored)
-                .await;
         }
-        reply
     }
 
     async fn raw(&self, entry: &Entry, stored: Stored, cache: CacheStatus) -> Result<Reply, Error> {

@@ -57,7 +57,10 @@ impl Fill {
             }
             // A verifier stricter than the clients must not block a package for ever: what the
             // upstream sends twice is what it has.
-            Finding::Suspect(why) if self.engine.seen_before(key, finished.digest) => {
+            Finding::Suspect(why)
+                if self.stored_body().is_none()
+                    && self.engine.seen_before(key, finished.digest) =>
+            {
                 self.count_refused();
                 tracing::warn!(%key, why, "the feed sends it damaged: served, but not kept");
                 false
@@ -70,6 +73,9 @@ impl Fill {
                 return Err(Error::unusable(cause).into());
             }
         };
+        if entry.body.is_some_and(|stored| self.contradicts(stored)) {
+            return Ok(self.keep_first().await);
+        }
         self.land_body(finished, entry, keep).await
     }
 
