@@ -5,6 +5,7 @@
 //! served from the draft as soon as it is verified; publishing (seal, then the entry) follows, and
 //! the key stays taken until it is done.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, Method};
 
 use crate::entry::{Entry, Stored, Validators};
-use crate::nuget::resource::View;
+use crate::nuget::resource::{Check, View};
 use crate::nuget::route::Target;
 use crate::observe::StaleReason;
 use crate::policy::class::Class;
@@ -26,6 +27,9 @@ use crate::upstream::{ClientIdentity, Encoding, Fetch, Fetched, UpstreamBody};
 
 /// Bytes gathered before they are written: one hop to the blocking pool for each.
 const BATCH: usize = 256 * 1024;
+
+/// How every zip archive begins that is not empty.
+const ARCHIVE: &[u8; 4] = b"PK\x03\x04";
 
 /// A deserted body is received to its end when less than this is missing.
 const NEARLY_DONE: u64 = 1 << 20;
@@ -190,9 +194,6 @@ impl Fill {
             self.count_revalidation("same-body");
             return Ok(self.restamped(known, Some(&entry)).await);
         }
-        if self.contradicts(stored) {
-            return Ok(self.keep_first().await);
-        }
         self.examine(
             finished,
             Entry {
@@ -269,12 +270,7 @@ impl Fill {
                     .refused_bodies
                     .with_label_values(&[self.target.rule.name])
                     .inc();
-                // A verifier stricter than the clients must not block a package for ever: what the
-                // upstream sends twice is what it has.
-                if !self
-                    .engine
-                    .seen_bad_before(self.pilot.key(), finished.digest)
-                {
+                if !self.sent_twice(&finished) {
                     let cause = format!("feed {feed} sent something unusable: {why}");
                     finished.draft.fail(cause.as_str());
                     return Err(Error::unusable(cause).into());
@@ -283,7 +279,26 @@ impl Fill {
                 keep = false;
             }
         }
+        if entry.body.is_some_and(|stored| self.contradicts(stored)) {
+            return Ok(self.keep_first().await);
+        }
         self.land_body(finished, entry, keep).await
+    }
+
+    /// A verifier stricter than the clients must not block a package for ever: an archive that the
+    /// upstream sends twice is what it has. A page sent twice is still no document.
+    fn sent_twice(&self, finished: &Finished) -> bool {
+        let mut start = [0; ARCHIVE.len()];
+        let archive = self.target.rule.check == Check::Nupkg
+            && self.stored_body().is_none()
+            && finished
+                .draft
+                .file()
+                .is_ok_and(|mut file| file.read_exact(&mut start).is_ok() && start == *ARCHIVE);
+        archive
+            && self
+                .engine
+                .seen_bad_before(self.pilot.key(), finished.digest)
     }
 
     async fn finding(&self, finished: &Finished, entry: &Entry) -> Result<Finding, Error> {
