@@ -11,4 +11,5 @@ mod hit_miss;
 mod modes;
 mod negative;
 mod revalidate;
+mod stale;
 mod support;
