@@ -422,6 +422,9 @@ impl Fill {
 
     /// What everyone gets when the upstream gave no usable answer.
     fn without_answer(&self, missed: Missed) -> Flown {
+        if missed.error == Error::Abandoned {
+            return failed(missed.error, "abandoned");
+        }
         let now = self.engine.clock.now();
         self.engine.backoff.failed(self.pilot.key(), now);
         if self.seen.is_some() {
