@@ -6,6 +6,8 @@
     reason = "test code"
 )]
 
+mod bodies;
+mod coalesce;
 mod harness;
 mod hit_miss;
 mod modes;

@@ -39,8 +39,10 @@ const TARGETS: &[(&str, &[&str], u64)] = &[
     ("index.json", &["/v3/index.json"], DAY),
 ];
 
-/// What an upstream can do wrong, and a word of the cause clients are told.
-const FAILURES: &[(&str, fn(On) -> On)] = &[
+/// A word of the cause clients are told, and what the upstream does wrong.
+type Failure = (&'static str, fn(On) -> On);
+
+const FAILURES: &[Failure] = &[
     ("500", |on| on.reply(500, "oops")),
     ("502", |on| on.reply(502, "")),
     ("503", |on| on.reply(503, "").header("retry-after", "60")),
