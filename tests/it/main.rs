@@ -8,7 +8,9 @@
 )]
 
 mod base;
+mod bodies;
 mod cli;
+mod coalesce;
 mod crawl;
 mod demo;
 mod harness;
@@ -23,6 +25,7 @@ mod revalidate;
 mod search;
 mod shapes;
 mod shutdown;
+mod stale;
 mod support;
 mod tidy;
 mod vulnerabilities;
