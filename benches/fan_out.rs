@@ -102,10 +102,16 @@ async fn measure() -> Run {
     // The service index is known before the rush, as it is in a daemon that runs.
     let index = fetch(&address, "/v3/index.json").await;
     assert!(index.body.starts_with(b"{"));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
+    // All are connected before the first asks, so that their delay is the proxy's and not their own.
+    let mut streams = Vec::new();
+    for _ in 0..CLIENTS {
+        streams.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let clients: Vec<_> = streams
+        .into_iter()
+        .map(|stream| {
             let address = address.clone();
-            tokio::spawn(async move { fetch(&address, &format!("/v3/flat{PATH}")).await })
+            tokio::spawn(async move { ask(stream, &address, &format!("/v3/flat{PATH}")).await })
         })
         .collect();
     let mut delays = Vec::new();
@@ -191,7 +197,10 @@ struct Got {
 }
 
 async fn fetch(address: &str, path: &str) -> Got {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    ask(TcpStream::connect(address).await.unwrap(), address, path).await
+}
+
+async fn ask(mut stream: TcpStream, address: &str, path: &str) -> Got {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reader = tokio::io::BufReader::new(stream);
@@ -205,7 +214,10 @@ async fn fetch(address: &str, path: &str) -> Got {
     let mut body = vec![0];
     reader.read_exact(&mut body).await.unwrap();
     let first_byte = Instant::now();
-    reader.read_to_end(&mut body).await.unwrap();
+    // One piece a turn: a client must not wait for its neighbours in this process.
+    while reader.read_buf(&mut body).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
     Got { body, first_byte }
 }
 
@@ -255,7 +267,7 @@ impl Slow {
             stream.write_all(&body).await.unwrap();
             return;
         }
-        // All clients wait by then, so that their delay is the proxy's and not their own.
+        // The latency of a distant upstream: all have asked by then.
         tokio::time::sleep(LATENCY).await;
         *self.first_byte.lock().unwrap() = Some(Instant::now());
         let mut pace = tokio::time::interval(FILL / SLICES);

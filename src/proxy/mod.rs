@@ -33,7 +33,7 @@ use crate::nuget::route::Target;
 use crate::observe::{CacheStatus, Metrics, StaleReason};
 use crate::policy::class::Network;
 use crate::policy::judge::Question;
-use crate::policy::{Answer, Verdict, judge};
+use crate::policy::{Answer, Step, Verdict, absorb, judge};
 use crate::store::{Store, Totals};
 use crate::upstream::{Encoding, Feed, Fetch};
 use engine::Engine;
@@ -166,8 +166,7 @@ impl Proxy {
         }
         let streaming = raw && !request.whole;
         let phase = match &stored {
-            None => seat.wait(streaming).await,
-            Some(entry) => {
+            Some(entry) if self.may_stand_in(entry, request) => {
                 let patient = tokio::time::timeout(PATIENCE, seat.wait(streaming)).await;
                 let Ok(phase) = patient else {
                     let cache = CacheStatus::Stale(StaleReason::Slow);
@@ -175,12 +174,22 @@ impl Proxy {
                 };
                 phase
             }
+            _ => seat.wait(streaming).await,
         };
         match phase {
             Phase::Landed(outcome) => self.land(request, outcome, arrived).await,
             Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, arrived)),
             Phase::Boarding => Err(Error::internal("a flight ended before it began")),
         }
+    }
+
+    /// Whether a stored body may be served in place of an answer that takes too long: as for an
+    /// upstream that fails.
+    fn may_stand_in(&self, entry: &Entry, request: &Request) -> bool {
+        let rule = request.target.rule;
+        let (kind, now) = ((rule.class, rule.negative), self.0.clock.now());
+        let freshness = &self.0.options.freshness;
+        absorb(Answer::Unavailable, Some(entry), kind, freshness, now) == Step::ServeStale
     }
 
     async fn land(
