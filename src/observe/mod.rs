@@ -111,13 +111,3 @@ impl CacheStatus {
         !matches!(self, Self::Miss | Self::Passed | Self::Refused | Self::Own)
     }
 }
-
-/// Names of log fields.
-pub mod field {
-    /// Identifier of a request, also in `X-Request-Id`.
-    pub const REQUEST_ID: &str = "request_id";
-    /// Kind of document.
-    pub const RESOURCE: &str = "resource";
-    /// How the response came about.
-    pub const CACHE: &str = "cache";
-}
