@@ -26,7 +26,8 @@ pub fn run() -> ExitCode {
     let config = match config {
         Ok(config) => config,
         Err(errors) => {
-            complain(&errors);
+            let errors = errors.to_string().replace('\n', "\n  ");
+            complain(&format!("the configuration is refused\n  {errors}"));
             return ExitCode::from(config::EXIT_CODE);
         }
     };

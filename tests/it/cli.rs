@@ -48,7 +48,8 @@ fn wrong_settings_are_all_named_and_nothing_is_opened() {
     ] {
         assert!(ended.err.contains(part), "{part} is not in\n{}", ended.err);
     }
-    assert_eq!(ended.err.lines().count(), 4, "{}", ended.err);
+    // A line that says so, and one for each mistake.
+    assert_eq!(ended.err.lines().count(), 5, "{}", ended.err);
     assert!(!cache.exists());
 }
 
