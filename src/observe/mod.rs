@@ -57,6 +57,17 @@ impl StaleReason {
         Self::Changed,
     ];
 
+    /// For people, where nothing more is known.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Error => "the upstream failed",
+            Self::Slow => "the upstream takes too long",
+            Self::BackedOff => "the upstream failed a moment ago",
+            Self::Missing => "the upstream does not have it any more",
+            Self::Changed => "the upstream sent other bytes",
+        }
+    }
+
     /// Label and header detail.
     pub const fn name(self) -> &'static str {
         match self {

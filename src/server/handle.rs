@@ -186,7 +186,9 @@ impl App {
                         .stale
                         .with_label_values(&[reason.name()])
                         .inc();
-                    self.warn(&parts.headers, &mut response, warning.as_deref(), rule.name);
+                    let cause = warning.as_deref().unwrap_or(reason.text());
+                    let text = format!("nugate served a stored copy ({}): {cause}", rule.name);
+                    self.warn(&parts.headers, &mut response, &text);
                 }
                 Answer {
                     response,
@@ -209,24 +211,14 @@ impl App {
     }
 
     /// Tells the developer in the client's console, once for each session.
-    fn warn(
-        &self,
-        headers: &HeaderMap,
-        response: &mut Response<ResponseBody>,
-        cause: Option<&str>,
-        resource: &str,
-    ) {
+    fn warn(&self, headers: &HeaderMap, response: &mut Response<ResponseBody>, text: &str) {
         if let Some(session) = headers.get(SESSION) {
             if self.warned.contains_key(session) {
                 return;
             }
             self.warned.insert(session.clone(), ());
         }
-        let cause = cause.unwrap_or("the upstream does not answer");
-        insert_warning(
-            response,
-            &format!("nugate served a stored {resource}: {cause}"),
-        );
+        insert_warning(response, text);
     }
 
     /// The client's own identifier if it is a plain word, else one of ours.
