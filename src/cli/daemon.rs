@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::jobs::discover;
 use crate::observe::Metrics;
@@ -118,11 +119,21 @@ impl Daemon {
         let proxy = self.app.proxy().clone();
         let discovery =
             (self.network != Network::Offline).then(|| tokio::spawn(discover::run(proxy.clone())));
+        let (told, begun) = oneshot::channel();
+        let shutdown = async {
+            shutdown.await;
+            // The other end is held until the server has ended.
+            let _ = told.send(Stopwatch::start());
+        };
         server::run(self.listener, self.app, self.limits, shutdown).await;
         if let Some(discovery) = discovery {
             discovery.abort();
         }
-        proxy.close(self.limits.shutdown_timeout).await;
+        // One limit for the whole end: a supervisor waits no longer either.
+        let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
+        proxy
+            .close(self.limits.shutdown_timeout.saturating_sub(used))
+            .await;
     }
 }
 

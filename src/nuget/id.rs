@@ -44,18 +44,28 @@ impl fmt::Display for PackageId {
     }
 }
 
-/// Whether a character is in .NET's `\w`: letters, non-spacing marks, decimal digits, connector
-/// punctuation.
+/// Whether a character is in .NET's `\w`: letters, marks, decimal digits, connector punctuation.
 ///
-/// The standard library knows no general categories, so this is its nearest set: alphanumeric
-/// (which adds letter-like numbers and loses a few rare marks), the common combining marks and the
-/// ten connectors. None of the additions means anything in a URL or a path.
+/// The standard library knows no general categories, so beyond ASCII this is wider: everything but
+/// control characters, white space and the blocks of punctuation and symbols. None of the additions means
+/// anything in a URL or a path, where every byte of them is escaped; an id that cannot be costs one
+/// question to the feed.
 fn is_word(char: char) -> bool {
-    char.is_alphanumeric()
-        || matches!(char,
-            '\u{300}'..='\u{36f}'
-            | '_' | '\u{203f}' | '\u{2040}' | '\u{2054}'
-            | '\u{fe33}' | '\u{fe34}' | '\u{fe4d}'..='\u{fe4f}' | '\u{ff3f}')
+    if char.is_ascii() {
+        return char.is_ascii_alphanumeric() || char == '_';
+    }
+    let connector = matches!(
+        char,
+        '\u{203f}' | '\u{2040}' | '\u{2054}' | '\u{fe33}' | '\u{fe34}' | '\u{fe4d}'
+            ..='\u{fe4f}' | '\u{ff3f}'
+    );
+    let punctuation = matches!(char,
+        '\u{80}'..='\u{a9}' | '\u{ab}'..='\u{b4}' | '\u{b6}'..='\u{b9}' | '\u{bb}'..='\u{bf}'
+        | '\u{2000}'..='\u{206f}' | '\u{20a0}'..='\u{20cf}' | '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{303f}'
+        | '\u{fe10}'..='\u{fe1f}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff0f}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
+        | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{10ffff}');
+    connector || char.is_alphanumeric() || !(punctuation || char.is_whitespace())
 }
 
 /// Simple lower-casing: a character whose full mapping is longer (`İ`) stays as it is.
@@ -88,6 +98,7 @@ mod tests {
         check("İstanbul.Core", Some("İstanbul.core"));
         check("ΑΣ", Some("ασ"));
         check("Cafe\u{301}", Some("cafe\u{301}"));
+        check("हिन्दी.ไทยที่", Some("हिन्दी.ไทยที่"));
         check(&"X".repeat(128), Some(&"x".repeat(128)));
         check(&"Ж".repeat(128), Some(&"ж".repeat(128)));
     }

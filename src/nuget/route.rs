@@ -216,9 +216,10 @@ impl Target {
                 index.bases(resource.slug)
             }
             At::Document => {
+                // Found by the parser: the folder of a URL without a path is not its scheme.
                 let folder = |text: String| {
-                    text.rsplit_once('/')
-                        .map(|(folder, _)| format!("{folder}/"))
+                    let folder = Url::parse(&text).ok()?.join("./").ok()?;
+                    Some(String::from(folder))
                 };
                 let folders = index.bases(resource.slug).into_iter().filter_map(folder);
                 folders
@@ -328,6 +329,22 @@ mod tests {
             &[],
         );
         check("autocomplete", Some("q=a"), "f/autocomplete?q=a", &[]);
+    }
+
+    #[test]
+    fn a_client_never_chooses_the_host() {
+        let feed = Url::parse("https://h/v3/index.json").unwrap();
+        let index =
+            r#"{"version":"3.0.0","resources":[{"@id":"https://c","@type":"Catalog/3.0.0"}]}"#;
+        let index = ServiceIndex::parse(index.as_bytes(), &feed).unwrap();
+        for path in [
+            "catalog/evil.example/latest.json",
+            "catalog/data/evil/x.json",
+        ] {
+            for url in parse(path, None).unwrap().upstream_urls(&feed, &index) {
+                assert_eq!(url.host_str(), Some("c"), "{path}: {url}");
+            }
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ const FILLS: &[&str] = &[
 ];
 const REVALIDATIONS: &[&str] = &["not-modified", "same-body", "changed", "missing", "failed"];
 const STORE_OPERATIONS: &[&str] = &[
-    "read", "write", "draft", "verify", "seal", "body", "discard", "forget", "note",
+    "read", "write", "draft", "verify", "seal", "body", "discard", "remove", "note",
 ];
 const ENCODINGS: &[&str] = &["identity", "gzip"];
 

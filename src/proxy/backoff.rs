@@ -32,7 +32,9 @@ impl Default for Backoff {
 impl Backoff {
     /// Whether the key should not be asked for at `now`.
     pub fn holds(&self, key: &Key, now: Time) -> bool {
-        self.0.get(key).is_some_and(|failed| now < failed.until)
+        self.0
+            .get(key)
+            .is_some_and(|failed| now < failed.until && failed.until.since(now) <= LONGEST)
     }
 
     /// A refresh of the key failed at `now`: twice the last pause, from one second to one minute.

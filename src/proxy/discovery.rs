@@ -11,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 use url::Url;
 
+use crate::entry::Digest;
 use crate::nuget::link_map::LinkMap;
 use crate::nuget::service_index::ServiceIndex;
 
@@ -20,6 +21,8 @@ const PAGES_MAX: u64 = 4096;
 /// What was understood of a service index.
 #[derive(Debug)]
 pub struct Discovered {
+    /// Digest of the document it was understood from.
+    pub digest: Digest,
     /// The upstream's service index.
     pub index: ServiceIndex,
     /// From the upstream's bases, past ones too, to our paths.
@@ -50,12 +53,13 @@ impl Discovery {
         self.current.load_full()
     }
 
-    /// Understands a service index and makes it the current one. Returns it, and all bases known
+    /// Understands a service index and makes it the current one, unless it is only a stored one and
+    /// there is a current one already. Returns it, and all bases known
     /// now if there are more of them than before.
     ///
     /// # Errors
     /// Text for people when the document is no usable service index.
-    pub fn adopt(&self, body: &[u8], feed: &Url) -> Result<Adopted, String> {
+    pub fn adopt(&self, body: &[u8], feed: &Url, origin: Origin) -> Result<Adopted, String> {
         let index = ServiceIndex::parse(body, feed).map_err(|error| error.to_string())?;
         for name in index.unknown() {
             tracing::debug!(
@@ -63,34 +67,26 @@ impl Discovery {
                 "the feed offers a resource nugate does not know"
             );
         }
-        let fresh = index.link_map();
-        let (known, more) = self.remember(&fresh);
-        let mut map = fresh;
-        map.merge_older(&LinkMap::new(known.clone()));
+        let mut older = self
+            .older
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let (Origin::Stored, Some(discovered)) = (origin, self.current()) {
+            let bases = None;
+            return Ok(Adopted { discovered, bases });
+        }
+        let mut map = index.link_map();
+        let more = remember(&mut older, &map);
+        map.merge_older(&LinkMap::new(older.clone()));
         let discovered = Arc::new(Discovered {
+            digest: Digest::of(body),
             hosts: index.hosts().into_iter().collect(),
             index,
             map,
         });
         self.current.store(Some(Arc::clone(&discovered)));
-        Ok(Adopted {
-            discovered,
-            bases: more.then_some(known),
-        })
-    }
-
-    fn remember(&self, fresh: &LinkMap) -> (Vec<(String, String)>, bool) {
-        let mut older = self
-            .older
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let before = older.len();
-        for (base, ours) in fresh.pairs() {
-            if !older.iter().any(|(known, _)| known == base) && older.len() < BASES_MAX {
-                older.push((base.to_owned(), ours.to_owned()));
-            }
-        }
-        (older.clone(), older.len() > before)
+        let bases = more.then(|| older.clone());
+        Ok(Adopted { discovered, bases })
     }
 
     /// Remembers where pages are.
@@ -108,6 +104,26 @@ impl Discovery {
 
 /// Bases remembered over the life of a cache; a feed that moves more often is not followed back.
 const BASES_MAX: usize = 256;
+
+/// Adds bases that are new, and says whether there were any.
+fn remember(older: &mut Vec<(String, String)>, fresh: &LinkMap) -> bool {
+    let before = older.len();
+    for (base, ours) in fresh.pairs() {
+        if !older.iter().any(|(known, _)| known == base) && older.len() < BASES_MAX {
+            older.push((base.to_owned(), ours.to_owned()));
+        }
+    }
+    older.len() > before
+}
+
+/// Where a service index comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was stored: of use only while nothing newer is known.
+    Stored,
+    /// It has just arrived.
+    Arrived,
+}
 
 /// A service index that has become the current one.
 pub struct Adopted {

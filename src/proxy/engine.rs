@@ -6,8 +6,8 @@ use std::sync::Arc;
 use moka::sync::Cache;
 
 use crate::clock::Clock;
-use crate::entry::{Digest, Entry, Key};
-use crate::nuget::resource::DocRule;
+use crate::entry::{Digest, Entry, Key, Stored};
+use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
 use crate::observe::Metrics;
@@ -16,10 +16,10 @@ use crate::proxy::backoff::Backoff;
 use crate::proxy::discovery::Discovery;
 use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
-use crate::proxy::flight::{Flights, Seat};
+use crate::proxy::flight::{Flights, Outcome, Seat};
 use crate::proxy::locate::BASES_NOTE;
 use crate::proxy::views::Views;
-use crate::store::{Finished, Store, StoreError};
+use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError};
 
 /// Keys whose last body failed verification, with its digest.
@@ -120,17 +120,39 @@ impl Engine {
         }
     }
 
-    /// Forgets a key whose body is missing or damaged, so that it is fetched anew.
-    pub(super) async fn heal(&self, key: &Key) {
-        tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
+    /// Forgets a key whose body is missing or damaged, so that it is fetched anew; unless another
+    /// request has healed it meanwhile. Holds the key while it does: a fill under way could confirm
+    /// or publish the very body that is being removed.
+    pub(super) async fn heal(&self, key: &Key, target: &Target) {
+        let pilot = loop {
+            let (_seat, pilot) = self.flights.board(key);
+            match pilot {
+                Some(pilot) => break pilot,
+                None => self.flights.over(key).await,
+            }
+        };
         if let Some(stored) = self.lookup(key).await.and_then(|entry| entry.body)
-            && let Err(error) = self.store.discard(&stored).await
+            && self.is_lost(&stored, target).await
         {
-            self.store_failed("discard", &error);
+            tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
+            if let Err(error) = self.store.discard(&stored).await {
+                self.store_failed("discard", &error);
+            }
+            if let Err(error) = self.store.remove(key).await {
+                self.store_failed("remove", &error);
+            }
         }
-        if let Err(error) = self.store.forget(key.as_str()).await {
-            self.store_failed("forget", &error);
-        }
+        // Whoever boarded meanwhile asks again.
+        pilot.land(Outcome::Failed(Error::Lost));
+    }
+
+    async fn is_lost(&self, stored: &Stored, target: &Target) -> bool {
+        let error = match target.rule.view {
+            View::Raw => self.store.body(stored).await.err(),
+            _ => self.store.document(stored).await.err(),
+        };
+        let gone = [StoreErrorKind::Missing, StoreErrorKind::Damaged];
+        error.is_some_and(|error| gone.contains(&error.kind))
     }
 
     /// Takes a seat on the flight for `target`, starting the fill if there is none. Says whether
@@ -195,7 +217,14 @@ impl Engine {
             .upstream_requests
             .with_label_values(&[feed, rule.name, outcome])
             .inc();
-        self.metrics.upstream_up.set(i64::from(answer.is_ok()));
+        match answer.as_ref().err().map(|error| error.kind) {
+            // Not asked at all.
+            Some(Kind::Busy) => {}
+            None | Some(Kind::Status(_) | Kind::TooLarge | Kind::Redirect | Kind::BadEncoding) => {
+                self.metrics.upstream_up.set(1);
+            }
+            Some(_) => self.metrics.upstream_up.set(0),
+        }
         answer.map_err(|error| self.upstream_failed(&error))
     }
 

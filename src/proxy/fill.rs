@@ -6,6 +6,7 @@
 //! the key stays taken until it is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
@@ -26,6 +27,9 @@ use crate::upstream::{ClientIdentity, Encoding, Fetch, Fetched, UpstreamBody};
 
 /// Bytes gathered before they are written: one hop to the blocking pool for each.
 const BATCH: usize = 256 * 1024;
+
+/// The longest a document may take from its first byte to its last.
+const DOCUMENT_TIME: Duration = Duration::from_secs(600);
 
 /// A deserted body is received to its end when less than this is missing.
 const NEARLY_DONE: u64 = 1 << 20;
@@ -48,7 +52,7 @@ pub(super) struct Fill {
 
 impl Fill {
     /// Asks, lands, publishes.
-    pub(super) async fn fly(self) {
+    pub(super) async fn fly(mut self) {
         let flown = match self.ask().await {
             Ok(flown) => flown,
             Err(missed) => self.without_answer(missed),
@@ -69,13 +73,18 @@ impl Fill {
         }
     }
 
-    async fn ask(&self) -> Result<Flown, Missed> {
+    async fn ask(&mut self) -> Result<Flown, Missed> {
+        let key = self.pilot.key();
+        if self.stored_body().is_some() && self.engine.lookup(key).await.is_none() {
+            // Healed away meanwhile: it must not be confirmed, but fetched.
+            self.seen = None;
+        }
         if let Some(entry) = self.overtaken().await {
             return Ok(confirmed(entry));
         }
         let located = self.engine.locate(&self.target).await?;
         let fetched = self.fetch(&located).await?;
-        let answer = Answer::of_status(fetched.status.as_u16());
+        let answer = self.answer(&fetched);
         let rule = self.target.rule;
         let seen = self.seen.as_deref();
         let now = self.engine.clock.now();
@@ -86,7 +95,7 @@ impl Fill {
             Step::KeepMissing => self.keep_missing().await,
             Step::RememberAbsent => self.remember_absent(fetched.url.as_str()).await,
             Step::PassAbsent => {
-                self.engine.absent_at(&self.target).await;
+                self.pass_absent().await;
                 Ok(failed(Error::NotFound, "absent"))
             }
             Step::PassRefused => Ok(failed(Error::Refused(fetched.status.as_u16()), "refused")),
@@ -95,6 +104,16 @@ impl Fill {
                 error: self.refusal(answer, &fetched),
             }),
         }
+    }
+
+    /// What the response says; a 304 counts only from where the stored body came from.
+    fn answer(&self, fetched: &Fetched) -> Answer {
+        let answer = Answer::of_status(fetched.status.as_u16());
+        let elsewhere = |seen: &Arc<Entry>| seen.url != fetched.url.as_str();
+        if answer == Answer::NotModified && self.seen.as_ref().is_none_or(elsewhere) {
+            return Answer::Unavailable;
+        }
+        answer
     }
 
     /// What another fill stored between the judgement and this fill's start.
@@ -153,7 +172,7 @@ impl Fill {
             entry: Arc::new(entry.clone()),
             length,
         };
-        let finished = match self.pour(&mut body, writer, arrival).await {
+        let finished = match self.pour_in_time(&mut body, writer, arrival).await {
             Ok(finished) => finished,
             Err(error) => {
                 draft.fail(error.to_string());
@@ -168,14 +187,31 @@ impl Fill {
             self.count_revalidation("same-body");
             return Ok(self.restamped(known, Some(&entry)).await);
         }
-        self.examine(
-            finished,
-            Entry {
-                body: Some(stored),
-                ..entry
-            },
-        )
-        .await
+        let entry = Entry {
+            body: Some(stored),
+            ..entry
+        };
+        self.examine(finished, entry, body.framed()).await
+    }
+
+    /// A document is waited for whole, so it has a time limit; a package has one between its pieces.
+    async fn pour_in_time(
+        &self,
+        body: &mut UpstreamBody,
+        writer: DraftWriter,
+        arrival: Arrival,
+    ) -> Result<Finished, Error> {
+        let pouring = self.pour(body, writer, arrival);
+        if self.target.rule.view == View::Raw {
+            return pouring.await;
+        }
+        let late = |_| Error::Upstream {
+            cause: format!("a document of the feed took longer than {DOCUMENT_TIME:?}").into(),
+            timeout: true,
+        };
+        tokio::time::timeout(DOCUMENT_TIME, pouring)
+            .await
+            .map_err(late)?
     }
 
     /// Writes the body as it arrives and says so once more has arrived than is held back.

@@ -13,7 +13,7 @@ use crate::nuget::resource::{DocRule, LinkRule, Orphans, Resource, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::route::{self, Target};
 use crate::policy::class::Network;
-use crate::proxy::discovery::Discovered;
+use crate::proxy::discovery::{Discovered, Origin};
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
 use crate::proxy::flight::{Outcome, Phase};
@@ -41,12 +41,19 @@ impl Engine {
         let key = target.key(self.feed.name());
         let entry = self.lookup(&key).await;
         if let Some(stored) = entry.as_ref().and_then(|entry| entry.body) {
-            if let Ok(body) = self.store.document(&stored).await
-                && let Ok(known) = self.understand(&body).await
-            {
-                return Ok(known);
+            match self.load_whole(&stored).await {
+                Ok(body) => match self.understand(&body, Origin::Stored).await {
+                    Ok(known) => return Ok(known),
+                    Err(error) => {
+                        tracing::warn!(%error, "the stored service index is fetched anew");
+                        if let Err(error) = self.store.remove(&key).await {
+                            self.store_failed("remove", &error);
+                        }
+                    }
+                },
+                Err(Error::Lost) => self.heal(&key, &target).await,
+                Err(error) => return Err(error),
             }
-            self.heal(&key).await;
         }
         if self.options.network == Network::Offline {
             return Err(Error::Offline { list: false });
@@ -68,16 +75,19 @@ impl Engine {
             .whole(self.options.document_size_max)
             .await
             .map_err(|error| self.store_failed("draft", &error))?;
-        self.understand(&body).await.map(drop)
+        self.understand(&body, Origin::Arrived).await.map(drop)
     }
 
-    async fn understand(&self, body: &[u8]) -> Result<Arc<Discovered>, Error> {
-        let adopted = self.discovery.adopt(body, self.feed.url()).map_err(|why| {
-            Error::unusable(format!(
-                "feed {} has no usable service index: {why}",
-                self.feed.name()
-            ))
-        })?;
+    async fn understand(&self, body: &[u8], origin: Origin) -> Result<Arc<Discovered>, Error> {
+        let adopted = self
+            .discovery
+            .adopt(body, self.feed.url(), origin)
+            .map_err(|why| {
+                Error::unusable(format!(
+                    "feed {} has no usable service index: {why}",
+                    self.feed.name()
+                ))
+            })?;
         if let Some(bases) = adopted.bases
             && let Ok(text) = serde_json::to_vec(&bases)
             && let Err(error) = self.store.remember(BASES_NOTE, &text).await
@@ -116,10 +126,14 @@ impl Engine {
         target: &Target,
         known: &Discovered,
     ) -> Result<Url, Error> {
+        let mut reread = Ok(());
         if self.discovery.page(token).is_none() {
-            self.reread_pages(target).await;
+            reread = self.reread_pages(target).await;
         }
-        let text = self.discovery.page(token).ok_or(Error::NotFound)?;
+        let Some(text) = self.discovery.page(token) else {
+            // A page that could not be looked up is not one that does not exist.
+            return Err(reread.err().unwrap_or(Error::NotFound));
+        };
         let url = Url::parse(&text).map_err(|_| Error::NotFound)?;
         if self.feed.allows(&url, &known.hosts) {
             return Ok(url);
@@ -134,9 +148,10 @@ impl Engine {
 
     /// Looks for pages in the documents of the resource that name them: after a restart, and for
     /// clients that hold a document which is not stored any more.
-    async fn reread_pages(self: &Arc<Self>, target: &Target) {
+    async fn reread_pages(self: &Arc<Self>, target: &Target) -> Result<(), Error> {
+        let mut result = Ok(());
         let Some(resource) = target.resource else {
-            return;
+            return result;
         };
         for rule in resource.docs {
             let View::Links(links) = rule.view else {
@@ -144,31 +159,45 @@ impl Engine {
             };
             if links.orphans == Orphans::Page {
                 for source in sources(resource, rule) {
-                    self.reread(&source, resource.slug, links).await;
+                    let read = self.reread(&source, resource.slug, links).await;
+                    result = result.and(read);
                 }
             }
         }
+        result
     }
 
-    async fn reread(self: &Arc<Self>, source: &Target, slug: &str, links: &LinkRule) {
+    async fn reread(
+        self: &Arc<Self>,
+        source: &Target,
+        slug: &str,
+        links: &LinkRule,
+    ) -> Result<(), Error> {
         let key = source.key(self.feed.name());
         let mut entry = self.lookup(&key).await;
-        if entry.is_none() && self.options.network != Network::Offline {
-            let (mut seat, _) = self.board(&key, source, None, &ClientIdentity::default());
-            if let Phase::Landed(Outcome::Body { .. }) = seat.wait(false).await {
-                self.flights.over(&key).await;
-                entry = self.lookup(&key).await;
+        if entry.is_none() {
+            if self.options.network == Network::Offline {
+                return Err(Error::Offline { list: false });
             }
+            let (mut seat, _) = self.board(&key, source, None, &ClientIdentity::default());
+            match seat.wait(false).await {
+                Phase::Landed(Outcome::Failed(Error::NotOffered(_) | Error::NotFound)) => {
+                    return Ok(());
+                }
+                Phase::Landed(Outcome::Failed(error)) => return Err(error),
+                _ => self.flights.over(&key).await,
+            }
+            entry = self.lookup(&key).await;
         }
         let Some(stored) = entry.and_then(|entry| entry.body) else {
-            return;
+            return Ok(());
         };
-        if let Ok(body) = self.store.document(&stored).await {
-            let place = Place { base: "", slug };
-            let found = rewrite::links(&body, links, &LinkMap::default(), place);
-            let pages = found.map(|found| found.pages).unwrap_or_default();
-            self.discovery.note_pages(&pages);
-        }
+        let body = self.load_whole(&stored).await?;
+        let place = Place { base: "", slug };
+        let found = rewrite::links(&body, links, &LinkMap::default(), place);
+        let pages = found.map(|found| found.pages).unwrap_or_default();
+        self.discovery.note_pages(&pages);
+        Ok(())
     }
 
     /// A base that begins to answer 404 may have moved, and the index that named a page that is

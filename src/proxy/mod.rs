@@ -39,6 +39,9 @@ use crate::upstream::{Encoding, Feed, Fetch};
 use engine::Engine;
 use flight::{Outcome, Phase};
 
+/// How often a request is walked through when it meets damaged bodies.
+const WALKS_MAX: usize = 4;
+
 /// How long a client waits for a revalidation when there is something stale to serve.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -79,16 +82,15 @@ impl Proxy {
     /// [`Error`] when there is no document to serve.
     pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
         let engine = &self.0;
-        match self.walk(request).await {
-            Err(Error::Lost) => {
-                // A refresh under way could confirm the body that is gone: it has to end first.
-                let key = request.target.key(engine.feed.name());
-                engine.flights.over(&key).await;
-                engine.heal(&key).await;
-                self.walk(request).await
+        let key = request.target.key(engine.feed.name());
+        for _ in 1..WALKS_MAX {
+            match self.walk(request).await {
+                // A damaged body is a miss that heals itself.
+                Err(Error::Lost) => engine.heal(&key, &request.target).await,
+                other => return other,
             }
-            other => other,
         }
+        self.walk(request).await
     }
 
     async fn walk(&self, request: &Request) -> Result<Reply, Error> {

@@ -54,10 +54,13 @@ impl Engine {
             );
             return Err(Error::TooLarge(text.into()));
         }
-        self.store
-            .document(&stored)
-            .await
-            .map_err(|error| self.lost(&error))
+        self.load_whole(&stored).await
+    }
+
+    /// A stored body in memory; [`Error::Lost`] when it is missing or damaged.
+    pub(super) async fn load_whole(&self, stored: &Stored) -> Result<Bytes, Error> {
+        let body = self.store.document(stored).await;
+        body.map_err(|error| self.lost(&error))
     }
 
     fn lost(&self, error: &crate::store::StoreError) -> Error {

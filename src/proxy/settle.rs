@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Validators};
 use crate::observe::StaleReason;
 use crate::policy::class::Class;
 use crate::policy::{Answer, Step, absorb};
@@ -47,14 +47,21 @@ impl From<Error> for Missed {
 
 impl Fill {
     /// Verifies a body that was not known; good ones land and are to be published.
-    pub(super) async fn examine(&self, finished: Finished, entry: Entry) -> Result<Flown, Missed> {
+    /// `framed` says whether the response told where the body ends.
+    pub(super) async fn examine(
+        &self,
+        finished: Finished,
+        entry: Entry,
+        framed: bool,
+    ) -> Result<Flown, Missed> {
         let key = self.pilot.key();
-        let keep = match self.finding(&finished, &entry).await? {
+        let keep = match self.finding(&finished, &entry, framed).await? {
             Finding::Good => true,
             Finding::Unknown(why) => {
                 tracing::info!(%key, why, "kept a body that cannot be verified");
                 true
             }
+            Finding::Unproven => false,
             // A verifier stricter than the clients must not block a package for ever: what the
             // upstream sends twice is what it has.
             Finding::Suspect(why)
@@ -84,13 +91,18 @@ impl Fill {
         refused.with_label_values(&[self.target.rule.name]).inc();
     }
 
-    async fn finding(&self, finished: &Finished, entry: &Entry) -> Result<Finding, Error> {
+    async fn finding(
+        &self,
+        finished: &Finished,
+        entry: &Entry,
+        framed: bool,
+    ) -> Result<Finding, Error> {
         let file = finished
             .draft
             .file()
             .map_err(|error| self.engine.store_failed("verify", &error))?;
         let (check, content_type) = (self.target.rule.check, entry.content_type.clone());
-        let work = move || verify(check, content_type.as_deref(), file);
+        let work = move || verify(check, content_type.as_deref(), file, framed);
         let finding = tokio::task::spawn_blocking(work).await;
         finding.map_err(|_| Error::internal("verification panicked"))
     }
@@ -133,8 +145,16 @@ impl Fill {
         let Some(seen) = &self.seen else {
             return Err(Error::unusable("the upstream answered 304 to a plain request").into());
         };
+        // Fields that a 304 has replace the stored ones, the others stay (RFC 9111 section 3.2).
+        let sent = validators_of(headers);
+        let validators = Validators {
+            etag: sent.etag.or_else(|| seen.validators.etag.clone()),
+            last_modified: sent
+                .last_modified
+                .or_else(|| seen.validators.last_modified.clone()),
+        };
         let newer = Entry {
-            validators: validators_of(headers),
+            validators,
             ..Entry::clone(seen)
         };
         Ok(self.restamped(Arc::clone(seen), Some(&newer)).await)
@@ -177,6 +197,18 @@ impl Fill {
         self.engine.backoff.failed(self.pilot.key(), now);
         let cause = "the feed does not have it any more; nugate kept it";
         Ok(stale(entry, StaleReason::Missing, cause.into()))
+    }
+
+    /// The feed has no such document, which is not worth remembering: nothing stored stays, or an
+    /// outage would bring it back.
+    pub(super) async fn pass_absent(&self) {
+        self.engine.absent_at(&self.target).await;
+        self.engine.backoff.answered(self.pilot.key());
+        if self.seen.is_some()
+            && let Err(error) = self.engine.store.remove(self.pilot.key()).await
+        {
+            self.engine.store_failed("remove", &error);
+        }
     }
 
     pub(super) async fn remember_absent(&self, url: &str) -> Result<Flown, Missed> {

@@ -23,6 +23,8 @@ pub enum Finding {
     Bad(String),
     /// A whole archive with something wrong inside: refused, unless it is what the upstream has.
     Suspect(String),
+    /// Nothing is wrong with it, but nothing says that it is whole: served, not kept.
+    Unproven,
     /// It cannot be checked (an unknown compression method, too large when inflated): kept.
     Unknown(String),
 }
@@ -36,8 +38,14 @@ const ENTRY: &str = "an entry";
 /// Bytes looked at to tell an HTML page from anything else.
 const SNIFF: u64 = 512;
 
-/// Checks a whole body. `content_type` is the upstream's.
-pub fn verify(check: Check, content_type: Option<&str>, mut body: impl Read + Seek) -> Finding {
+/// Checks a whole body. `content_type` is the upstream's; `framed` says whether the response told
+/// where the body ends, without which a cut one looks like a whole one.
+pub fn verify(
+    check: Check,
+    content_type: Option<&str>,
+    mut body: impl Read + Seek,
+    framed: bool,
+) -> Finding {
     match check {
         Check::Nupkg => archive(body),
         Check::Json(root, members) => {
@@ -47,8 +55,11 @@ pub fn verify(check: Check, content_type: Option<&str>, mut body: impl Read + Se
                 Err(error) => Finding::Bad(format!("the body cannot be read: {error}")),
             }
         }
-        Check::Xml => xml(body),
-        Check::Any => not_html(content_type),
+        Check::Xml => xml(body, framed),
+        Check::Any => match not_html(content_type) {
+            Finding::Good if !framed => Finding::Unproven,
+            finding => finding,
+        },
     }
 }
 
@@ -142,9 +153,9 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-fn xml(body: impl Read) -> Finding {
+fn xml(mut body: impl Read + Seek, framed: bool) -> Finding {
     let mut start = Vec::new();
-    if let Err(error) = body.take(SNIFF).read_to_end(&mut start) {
+    if let Err(error) = body.by_ref().take(SNIFF).read_to_end(&mut start) {
         return Finding::Bad(format!("the body cannot be read: {error}"));
     }
     let start = String::from_utf8_lossy(&start).to_lowercase();
@@ -155,7 +166,24 @@ fn xml(body: impl Read) -> Finding {
     if start.starts_with("<!doctype html") || start.starts_with("<html") {
         return Finding::Bad("an HTML page instead of the document".to_owned());
     }
+    if !framed && !ends_with_its_root(&mut body) {
+        return Finding::Bad("the document is cut off".to_owned());
+    }
     Finding::Good
+}
+
+/// Whether the last thing in a manifest is the end of its root element, `package` in any case or
+/// prefix.
+fn ends_with_its_root(body: &mut (impl Read + Seek)) -> bool {
+    let mut text = Vec::new();
+    if body.rewind().is_err() || body.read_to_end(&mut text).is_err() {
+        return false;
+    }
+    let text = String::from_utf8_lossy(&text);
+    let tail = text.trim_end().to_ascii_lowercase();
+    tail.rsplit_once("</")
+        .is_some_and(|(_, tag)| tag.trim_end_matches('>').trim_end().ends_with("package"))
+        && tail.ends_with('>')
 }
 
 fn not_html(content_type: Option<&str>) -> Finding {
@@ -194,7 +222,7 @@ mod tests {
     }
 
     fn nupkg(bytes: &[u8]) -> Finding {
-        verify(Check::Nupkg, None, Cursor::new(bytes))
+        verify(Check::Nupkg, None, Cursor::new(bytes), true)
     }
 
     #[test]
@@ -248,15 +276,31 @@ mod tests {
 
     #[test]
     fn manifests_and_files() {
-        let xml = |text: &str| verify(Check::Xml, None, Cursor::new(text.as_bytes()));
+        let xml = |text: &str| verify(Check::Xml, None, Cursor::new(text.as_bytes()), true);
         assert_eq!(
             xml("\u{feff}<?xml version=\"1.0\"?><package/>"),
             Finding::Good
         );
         assert!(matches!(xml("<!DOCTYPE html><html>"), Finding::Bad(_)));
         assert!(matches!(xml("{}"), Finding::Bad(_)));
-        let any = |kind| verify(Check::Any, Some(kind), Cursor::new(b"x"));
+        let any = |kind| verify(Check::Any, Some(kind), Cursor::new(b"x"), true);
         assert_eq!(any("image/png"), Finding::Good);
         assert!(matches!(any("text/HTML; charset=utf-8"), Finding::Bad(_)));
+    }
+
+    #[test]
+    fn what_has_no_end_of_its_own_needs_one_told() {
+        let xml = |text: &str| verify(Check::Xml, None, Cursor::new(text.as_bytes()), false);
+        assert_eq!(xml("<package><metadata/></package>\n"), Finding::Good);
+        assert_eq!(xml("<p:package></p:package >"), Finding::Good);
+        for cut in [
+            "<package><metadata/></pack",
+            "<package><metadata>",
+            "<package></metadata>",
+        ] {
+            assert!(matches!(xml(cut), Finding::Bad(_)), "{cut}");
+        }
+        let any = verify(Check::Any, Some("image/png"), Cursor::new(b"x"), false);
+        assert_eq!(any, Finding::Unproven);
     }
 }

@@ -5,7 +5,7 @@
 //! stays as the upstream sent it.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -13,6 +13,7 @@ use flate2::write::GzEncoder;
 use moka::future::Cache;
 use moka::notification::RemovalCause;
 use prometheus::IntCounterVec;
+use tokio::sync::Semaphore;
 
 use crate::entry::Digest;
 use crate::nuget::resource::{DocRule, View};
@@ -22,8 +23,8 @@ use crate::observe::Metrics;
 use crate::proxy::discovery::Discovered;
 use crate::proxy::error::Error;
 
-/// Base URLs under which views are kept; others are rendered anew each time.
-const BASES_MAX: usize = 8;
+/// Documents rendered at a time: each may take several times its size in memory.
+const RENDERS_MAX: usize = 4;
 
 /// Below this, compressing costs more bytes and time than it saves.
 const GZIP_MIN: usize = 1024;
@@ -70,7 +71,7 @@ type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
 /// The memo.
 pub struct Views {
     memo: Cache<MemoKey, Arc<Rendered>>,
-    bases: Mutex<Vec<Arc<str>>>,
+    turns: Semaphore,
 }
 
 impl Views {
@@ -92,7 +93,7 @@ impl Views {
             .build();
         Self {
             memo,
-            bases: Mutex::default(),
+            turns: Semaphore::new(RENDERS_MAX),
         }
     }
 
@@ -113,35 +114,19 @@ impl Views {
         load: impl Future<Output = Result<Bytes, Error>>,
     ) -> Result<Arc<Rendered>, Error> {
         let encoding = if subject.gzip { "gzip" } else { "identity" };
-        let known = self.knows(&subject.base);
         let key = subject.key();
         let work = async move {
+            let _turn = self.turns.acquire().await;
             let body = load.await?;
             metrics.views.with_label_values(&[encoding]).inc();
             let rendered = render(subject, body).await?;
             metrics.links_left.inc_by(rendered.left);
             Ok(rendered)
         };
-        if !known {
-            return work.await;
-        }
         self.memo
             .try_get_with(key, work)
             .await
-            .map_err(|error| (*error).clone())
-    }
-
-    /// Whether views under this base are kept.
-    fn knows(&self, base: &Arc<str>) -> bool {
-        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
-        if bases.contains(base) {
-            return true;
-        }
-        let room = bases.len() < BASES_MAX;
-        if room {
-            bases.push(Arc::clone(base));
-        }
-        room
+            .map_err(|error: Arc<Error>| (*error).clone())
     }
 }
 
@@ -151,12 +136,15 @@ impl Subject {
         match self.rule.view {
             View::Raw | View::Document => (self.digest, "", Arc::from(""), 0, self.gzip),
             View::Links(_) | View::ServiceIndex => {
-                let generation = self
-                    .discovered
-                    .as_ref()
-                    .map_or(0, |known| known.map.generation());
+                let known = self.discovered.as_ref();
+                let generation = known.map_or(0, |known| known.map.generation());
+                // Our index is made of what was understood, which may be newer than what is stored.
+                let digest = match (self.rule.view, known) {
+                    (View::ServiceIndex, Some(known)) => known.digest,
+                    _ => self.digest,
+                };
                 (
-                    self.digest,
+                    digest,
                     self.rule.name,
                     Arc::clone(&self.base),
                     generation,

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -58,9 +60,11 @@ pub async fn run(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let begun = Arc::new(AtomicBool::new(false));
         let service = {
-            let app = Arc::clone(&app);
+            let (app, begun) = (Arc::clone(&app), Arc::clone(&begun));
             service_fn(move |request| {
+                begun.store(true, Ordering::Relaxed);
                 let app = Arc::clone(&app);
                 async move { Ok::<_, Infallible>(app.handle(ends, request).await) }
             })
@@ -69,8 +73,7 @@ pub async fn run(
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = graceful.watch(connection);
-        let gauge = app.proxy().metrics().connections.clone();
-        gauge.inc();
+        let open = Open::new(&app.proxy().metrics().connections);
         let mut end = end.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -78,9 +81,11 @@ pub async fn run(
                     tracing::debug!(client = %ends.peer, error, "a connection ended early");
                 },
                 _ = end.changed() => {}
+                () = silence(&begun) => {
+                    tracing::debug!(client = %ends.peer, "a connection without a request is closed");
+                }
             }
-            gauge.dec();
-            drop(permit);
+            drop((open, permit));
         });
     }
     app.stop();
@@ -93,6 +98,31 @@ pub async fn run(
         cut.send_replace(());
     }
     cut.closed().await;
+}
+
+/// Resolves when a connection has not made a request for too long: until the first bytes tell the
+/// protocol, the connection has no time limit of its own.
+async fn silence(begun: &AtomicBool) {
+    tokio::time::sleep(IDLE).await;
+    if begun.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Counts an open connection, also when its task panics.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 async fn accept(

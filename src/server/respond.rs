@@ -77,11 +77,18 @@ fn describe(reply: &Reply, rule: &DocRule, headers: &mut HeaderMap) {
     }
     headers.insert(AGE, reply.age.as_secs().into());
     // What lies in front of nugate may keep packages, and asks again for everything else.
-    let kept = match rule.class {
-        Class::Immutable => "public, max-age=86400",
-        _ => "no-cache",
-    };
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
+    match rule.class {
+        // `Age` counts from the last confirmation: a day from now on.
+        Class::Immutable => {
+            let lifetime = reply.age.as_secs().saturating_add(86_400);
+            set(
+                headers,
+                CACHE_CONTROL,
+                &format!("public, max-age={lifetime}"),
+            );
+        }
+        _ => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"))),
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -99,6 +99,9 @@ impl Bodies {
         self.small.invalidate(&stored.digest);
         self.open.invalidate(&stored.digest);
         let (root, digest) = (Arc::clone(&self.root), stored.digest);
-        blocking("remove body", move || content::remove(&root, &digest)).await
+        let removed = blocking("remove body", move || content::remove(&root, &digest)).await;
+        // Whoever opened it in between put it back.
+        self.open.invalidate(&stored.digest);
+        removed
     }
 }

@@ -125,8 +125,8 @@ impl Index {
         let (hot, forgotten) = (self.hot.clone(), Arc::clone(&self.forgotten));
         let prefix = prefix.to_owned();
         blocking("forget", move || {
-            let mut count = forgotten.write().unwrap_or_else(PoisonError::into_inner);
-            *count += 1;
+            // An older row can no longer be put into memory, so the lock need not last.
+            *forgotten.write().unwrap_or_else(PoisonError::into_inner) += 1;
             hot.iter()
                 .filter(|(key, _)| key.as_str().starts_with(&prefix))
                 .for_each(|(key, _)| hot.invalidate(key.as_ref()));
@@ -134,6 +134,16 @@ impl Index {
         })
         .await?;
         Ok(removed)
+    }
+
+    pub(super) async fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.order(Task::Remove(key.clone())).await?;
+        *self
+            .forgotten
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) += 1;
+        self.hot.invalidate(key);
+        Ok(())
     }
 
     pub(super) async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
@@ -239,7 +249,7 @@ fn open_or_replace(path: &Path) -> Result<Connection, StoreError> {
     let context = || format!("open index {}", path.display());
     match open(path) {
         Ok(db) => Ok(db),
-        Err(error) if is_worth_another_try(&error) => {
+        Err(error) if !is_damaged(&error) => {
             let kind = match error.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
                 _ => StoreErrorKind::Index,
@@ -266,18 +276,12 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Errors of the moment, after which the file may well be good.
-fn is_worth_another_try(error: &rusqlite::Error) -> bool {
+/// Whether the file itself is to blame: no database, a damaged one, or one with other tables
+/// (whose code is SQLite's plain error). Everything else may pass, and the file may well be good.
+fn is_damaged(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
-        Some(
-            ErrorCode::DiskFull
-                | ErrorCode::ReadOnly
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::OutOfMemory
-                | ErrorCode::SystemIoFailure
-        )
+        None | Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown)
     )
 }
 

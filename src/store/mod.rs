@@ -97,6 +97,11 @@ impl Store {
         self.0.index.forget(prefix).await
     }
 
+    /// Removes the entry of one key.
+    pub async fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.0.index.remove(key).await
+    }
+
     /// Keys that begin with `prefix`, in bytewise order, at most `limit`.
     pub async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
         self.0.index.keys(prefix, limit).await

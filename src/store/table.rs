@@ -109,8 +109,28 @@ pub(super) fn put(db: &Connection, key: &Key, entry: &Entry, totals: &mut Totals
 pub(super) fn forget(db: &Connection, prefix: &str, totals: &mut Totals) -> Result<u64> {
     let sql = format!("DELETE FROM entries WHERE {BY_PREFIX}");
     let removed = statement(db, &sql)?.execute([prefix])?;
-    *totals = count(db)?;
+    if removed > 0 {
+        *totals = count(db)?;
+    }
     Ok(removed as u64)
+}
+
+/// Removes the entry of one key.
+pub(super) fn remove(db: &Connection, key: &Key, totals: &mut Totals) -> Result<()> {
+    let before = statement(db, "SELECT digest, size FROM entries WHERE key = ?1")?
+        .query_row([key.as_str()], read_body)
+        .optional()?;
+    let Some(body) = before else { return Ok(()) };
+    statement(db, "DELETE FROM entries WHERE key = ?1")?.execute([key.as_str()])?;
+    totals.entries = totals.entries.saturating_sub(1);
+    match body {
+        None => totals.absent = totals.absent.saturating_sub(1),
+        Some(old) if !named_by(db, Some(&old))? => {
+            totals.bodies_bytes = totals.bodies_bytes.saturating_sub(old.size);
+        }
+        Some(_) => {}
+    }
+    Ok(())
 }
 
 /// Removes the remembered 404s confirmed longest ago until at most `most` are left.

@@ -32,6 +32,7 @@ pub(super) struct Order {
 pub(super) enum Task {
     Put(Key, Arc<Entry>),
     Forget(String),
+    Remove(Key),
     Remember(String, Vec<u8>),
     /// Nothing; answered after everything before it is committed.
     Sync,
@@ -130,6 +131,7 @@ fn carry_out(db: &Connection, task: &Task, totals: &mut Totals) -> rusqlite::Res
     match task {
         Task::Put(key, entry) => table::put(db, key, entry, totals).map(|()| 0),
         Task::Forget(prefix) => table::forget(db, prefix, totals),
+        Task::Remove(key) => table::remove(db, key, totals).map(|()| 0),
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
         Task::Sync | Task::Close => Ok(0),
     }

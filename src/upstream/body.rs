@@ -29,6 +29,9 @@ pub(super) struct Limits {
     pub(super) bodiless: bool,
 }
 
+/// What an encoding may add to a body that it does not shorten, in bytes.
+const ENCODING_OVERHEAD: u64 = 1 << 20;
+
 /// A body as it arrives; dropping it closes the connection unless the body was finished, and frees
 /// its place among the feed's connections.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct UpstreamBody {
     decoder: Decoder,
     /// Received and not yet decoded.
     input: Bytes,
+    received: u64,
     decoded: u64,
     length: Option<u64>,
     framed: bool,
@@ -64,6 +68,7 @@ impl UpstreamBody {
             source: Some((source, permit)),
             decoder: Decoder::Identity,
             input: Bytes::new(),
+            received: 0,
             decoded: 0,
             length: None,
             framed,
@@ -132,7 +137,15 @@ impl UpstreamBody {
     /// Takes over what the connection delivered; `None` is its end.
     fn accept(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) {
         match frame {
-            Some(Ok(frame)) => self.input = frame.into_data().unwrap_or_default(),
+            Some(Ok(frame)) => {
+                self.input = frame.into_data().unwrap_or_default();
+                self.received += self.input.len() as u64;
+                // Encoded bytes that decode to nothing must not be read for ever.
+                if self.received > self.limits.size_max.saturating_add(ENCODING_OVERHEAD) {
+                    let error = self.too_large();
+                    self.fail(error);
+                }
+            }
             Some(Err(error)) => self.fail(UpstreamError::of_body(&self.what, error)),
             None => {
                 self.source = None;

@@ -159,7 +159,7 @@ impl Feed {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
             let what = describe(&request.method, &url);
-            let headers = headers(request, url.origin() == start.origin());
+            let headers = headers(request, start, url.origin() == start.origin());
             let response = self.send(&request.method, &url, headers).await?;
             let status = response.status();
             if retry::is_passing(status.as_u16()) {
@@ -208,7 +208,7 @@ fn uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
 }
 
 /// The headers of one request; `Host` is added by the client.
-fn headers(request: &Fetch<'_>, same_origin: bool) -> HeaderMap {
+fn headers(request: &Fetch<'_>, start: &Url, same_origin: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let encoding = match request.encoding {
         Encoding::Identity => "identity",
@@ -217,13 +217,19 @@ fn headers(request: &Fetch<'_>, same_origin: bool) -> HeaderMap {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(VIA, OWN_VIA);
     headers.insert(USER_AGENT, OWN_AGENT);
+    // Validators are those of the first URL: from another one a 304 would confirm the wrong body.
+    let none = Validators::default();
+    let validators = match request.urls.first() {
+        Some(first) if first == start => request.validators,
+        _ => &none,
+    };
     if same_origin {
         let fields = [
             (USER_AGENT, &request.identity.user_agent),
             (CLIENT_VERSION, &request.identity.client_version),
             (SESSION_ID, &request.identity.session_id),
-            (IF_NONE_MATCH, &request.validators.etag),
-            (IF_MODIFIED_SINCE, &request.validators.last_modified),
+            (IF_NONE_MATCH, &validators.etag),
+            (IF_MODIFIED_SINCE, &validators.last_modified),
         ];
         for (name, value) in fields {
             if let Some(value) = value {

@@ -2,6 +2,7 @@
 //!
 //! - a package without a length is served and kept when it is whole, and never when it is cut
 //! - a package with a damaged byte reaches no client complete
+//! - a manifest whose end nobody tells is kept only when it is whole; an icon is passed on, not kept
 //! - the same damaged package a second time is what the upstream has: served, never kept
 
 use bytes::Bytes;
@@ -115,4 +116,29 @@ async fn what_the_upstream_sends_twice_is_served_and_not_kept() {
         assert_eq!(world.up.count(BIG_ABOVE), 3);
         check_heals(&world, &package, "mended").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_say_where_it_ends_must_end_by_itself() {
+    let world = World::demo().await;
+    let above = "/v3-flatcontainer/example.json/1.2.0";
+    let nuspec = "flat/example.json/1.2.0/example.json.nuspec";
+    let manifest = format!("{above}/example.json.nuspec");
+    let cut = "<?xml version=\"1.0\"?><package><metadata><id>Exam";
+    world.up.on(&manifest).reply(200, cut).close_delimited();
+    assert_eq!(world.get(nuspec).await.status.as_u16(), 502);
+    world.up.behave();
+    drop(world.up.on(&manifest).close_delimited());
+    assert_eq!(stored(&world, nuspec).await.status.as_u16(), 200);
+    assert_eq!(
+        world.get(nuspec).await.header("cache-status"),
+        "nugate; hit"
+    );
+
+    let (icon, image) = ("flat/example.json/1.2.0/icon", format!("{above}/icon"));
+    drop(world.up.on(&image).close_delimited());
+    for _ in 0..2 {
+        assert_eq!(stored(&world, icon).await.status.as_u16(), 200);
+    }
+    assert_eq!(world.up.count(&image), 2);
 }

@@ -40,7 +40,7 @@ struct Entry {
 impl ServiceIndex {
     /// Parses the document that the feed at `feed_url` served.
     pub fn parse(document: &[u8], feed_url: &Url) -> Result<Self, IndexError> {
-        parse::parse(document).map_err(|kind| IndexError {
+        parse::parse(document, feed_url.scheme() == "https").map_err(|kind| IndexError {
             feed: nameable(feed_url),
             kind,
         })

@@ -62,8 +62,9 @@ pub enum IndexErrorKind {
     NothingKnown,
 }
 
-/// Parses a service index; [`ServiceIndex::parse`] adds whose it is.
-pub(super) fn parse(document: &[u8]) -> Result<ServiceIndex, IndexErrorKind> {
+/// Parses a service index; [`ServiceIndex::parse`] adds whose it is. `secure` says that it came over
+/// https: then its resources must be https too, as the official client demands.
+pub(super) fn parse(document: &[u8], secure: bool) -> Result<ServiceIndex, IndexErrorKind> {
     if document.len() > MAX_BYTES {
         return Err(IndexErrorKind::TooLong(document.len()));
     }
@@ -82,7 +83,10 @@ pub(super) fn parse(document: &[u8]) -> Result<ServiceIndex, IndexErrorKind> {
     if resources.len() > MAX_RESOURCES {
         return Err(IndexErrorKind::TooMany(resources.len()));
     }
-    let entries: Vec<_> = resources.into_iter().filter_map(Entry::new).collect();
+    let entries: Vec<_> = resources
+        .into_iter()
+        .filter_map(|value| Entry::new(value, secure))
+        .collect();
     if !entries
         .iter()
         .any(|entry| entry.routable && entry.is_known())
@@ -104,7 +108,7 @@ fn check_version(top: &Map<String, Value>) -> Result<(), IndexErrorKind> {
 }
 
 impl Entry {
-    fn new(value: Value) -> Option<Self> {
+    fn new(value: Value, secure: bool) -> Option<Self> {
         let Value::Object(members) = value else {
             return None;
         };
@@ -122,7 +126,14 @@ impl Entry {
             .iter()
             .filter_map(|name| resource::of_type(name))
             .all(|row| matches!(row.at, At::Template | At::WebPage));
-        let routable = (template || !id.contains(['{', '}'])) && origin(&id).is_some();
+        let web_page = types
+            .iter()
+            .filter_map(|name| resource::of_type(name))
+            .all(|row| row.at == At::WebPage);
+        let origin = origin(&id);
+        let downgrade = secure && origin.as_ref().is_some_and(|url| url.scheme() == "http");
+        let routable =
+            (template || !id.contains(['{', '}'])) && origin.is_some() && (web_page || !downgrade);
         Some(Self {
             id,
             types,

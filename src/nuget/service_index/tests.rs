@@ -374,10 +374,10 @@ fn the_best_type_that_is_present_decides() {
         {"@id": "https://h/one?x=1#y", "@type": ["SearchQueryService/3.0.0-beta", "SearchQueryService/3.4.0"]},
         {"@id": "https://h/two/", "@type": "SearchQueryService/3.4.0"},
         {"@id": "https://h/one", "@type": "SearchQueryService/3.4.0"},
-        {"@id": "http://h:8080/f?x", "@type": "PackageBaseAddress/3.0.0"},
+        {"@id": "https://h:8080/f?x", "@type": "PackageBaseAddress/3.0.0"},
     ]));
     assert_eq!(index.bases("query"), ["https://h/one", "https://h/two/"]);
-    assert_eq!(index.bases("flat"), ["http://h:8080/f/"]);
+    assert_eq!(index.bases("flat"), ["https://h:8080/f/"]);
     assert_eq!(
         index.hosts().into_iter().collect::<Vec<_>>(),
         ["h", "h:8080"]
@@ -386,4 +386,19 @@ fn the_best_type_that_is_present_decides() {
         index.link_map().resolve("https://h/old?q").as_deref(),
         Some("query?q")
     );
+}
+
+#[test]
+fn an_https_feed_has_no_http_resources_but_web_pages() {
+    let document = r#"{"version":"3.0.0","resources":[
+        {"@id":"http://h/flat/","@type":"PackageBaseAddress/3.0.0"},
+        {"@id":"https://h/reg/","@type":"RegistrationsBaseUrl"},
+        {"@id":"http://www/{id}/{version}","@type":"PackageDetailsUriTemplate/5.1.0"}]}"#;
+    for (feed, flat) in [("https://h/i.json", 0), ("http://h/i.json", 1)] {
+        let feed = Url::parse(feed).unwrap();
+        let index = ServiceIndex::parse(document.as_bytes(), &feed).unwrap();
+        assert_eq!(index.bases("flat").len(), flat, "{feed}");
+        assert_eq!(index.bases("registration").len(), 1, "{feed}");
+        assert_eq!(index.unroutable().len(), 1 - flat, "{feed}");
+    }
 }

@@ -16,6 +16,19 @@ async fn the_next_url_is_asked_when_one_fails() {
 }
 
 #[tokio::test]
+async fn validators_are_for_the_first_url_alone() {
+    let (down, _at_down) = server(vec![close(DOWN)]).await;
+    let (good, mut at_good) = server(vec![close(OK)]).await;
+    let mut given = Given::new(&[&down, &good]);
+    given.validators.etag = Some(HeaderValue::from_static("\"of the first\""));
+    given.identity.user_agent = Some(HeaderValue::from_static("a client"));
+    given.fetch(&feed(&good)).await.unwrap();
+    let request = at_good.try_recv().unwrap().to_ascii_lowercase();
+    assert!(!request.contains("if-none-match"), "{request}");
+    assert!(request.contains("user-agent: a client"), "{request}");
+}
+
+#[tokio::test]
 async fn passing_failures_are_repeated_and_others_are_answers() {
     let (url, mut requests) = server(vec![close(DOWN), close(""), close(OK)]).await;
     let mut options = options(&url);
