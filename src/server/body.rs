@@ -10,7 +10,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::observe::Metrics;
 use crate::proxy::Seat;
-use crate::store::{BlobReader, DraftReader, StoreError};
+use crate::store::{BlobReader, DraftReader};
+
+/// Why a body breaks off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body that comes in pieces.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
 /// A response body. Sent bytes are counted as they are handed to the connection.
 pub struct ResponseBody {
@@ -29,7 +35,7 @@ enum Source {
     Empty,
     Bytes(Bytes),
     Blob(BlobReader),
-    Draft(Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>),
+    Pieces(Pieces),
 }
 
 impl ResponseBody {
@@ -75,11 +81,20 @@ impl ResponseBody {
     pub fn draft(reader: DraftReader, length: Option<u64>, seat: Option<Seat>) -> Self {
         let stream = futures_util::stream::unfold((reader, seat), |(mut reader, seat)| async {
             let next = reader.next().await?;
-            Some((next, (reader, seat)))
+            Some((next.map_err(Into::into), (reader, seat)))
         });
         Self {
-            source: Source::Draft(Box::pin(stream)),
+            source: Source::Pieces(Box::pin(stream)),
             left: length,
+            meter: None,
+        }
+    }
+
+    /// Pieces of unknown length in all.
+    pub const fn stream(pieces: Pieces) -> Self {
+        Self {
+            source: Source::Pieces(pieces),
+            left: None,
             meter: None,
         }
     }
@@ -100,25 +115,27 @@ impl ResponseBody {
         self.left
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StoreError>>> {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
             Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Source::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Source::Blob(reader) => reader.poll_next(cx),
-            Source::Draft(stream) => stream.as_mut().poll_next(cx),
+            Source::Blob(reader) => reader
+                .poll_next(cx)
+                .map(|next| next.map(|bytes| bytes.map_err(Into::into))),
+            Source::Pieces(pieces) => pieces.as_mut().poll_next(cx),
         }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = StoreError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let next = ready!(this.poll_source(cx));
         if let Some(Ok(bytes)) = &next {
@@ -136,7 +153,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         // A draft of known length still has to be released before it may end.
-        !matches!(self.source, Source::Draft(_)) && self.left == Some(0)
+        !matches!(self.source, Source::Pieces(_)) && self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
+use crate::nuget::resource::View;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::CacheStatus;
 use crate::policy::directives::Directives;
@@ -17,7 +18,7 @@ use crate::proxy::{self, Proxy};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
-use crate::server::{own, respond};
+use crate::server::{own, respond, trickle};
 use crate::upstream::ClientIdentity;
 
 /// Longest request target, in bytes.
@@ -42,6 +43,7 @@ pub struct App {
     /// Tells requests of this run from those of others.
     run: u64,
     warned: Cache<HeaderValue, ()>,
+    patience: Duration,
 }
 
 /// The two ends of a connection.
@@ -75,7 +77,14 @@ impl App {
             requests: AtomicU64::new(0),
             run,
             warned,
+            patience: trickle::PATIENCE,
         }
+    }
+
+    /// The same, waiting this long for a document before its head is sent.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The proxy behind it.
@@ -176,7 +185,21 @@ impl App {
             directives: directives_of(&parts.headers),
             identity: identity_of(&parts.headers),
         };
-        match self.proxy.serve(&request).await {
+        let serving = self.proxy.serve(&request);
+        let served = if may_trickle(&request) {
+            let Ok(served) = tokio::time::timeout(self.patience, serving).await else {
+                let pulse = trickle::PULSE.min(self.patience);
+                return Answer {
+                    response: trickle::respond(self.proxy.clone(), request, pulse),
+                    resource: rule.name,
+                    cache: CacheStatus::Joined,
+                };
+            };
+            served
+        } else {
+            serving.await
+        };
+        match served {
             Ok(reply) => {
                 let (cache, warning) = (reply.cache, reply.warning.clone());
                 let mut response = respond::respond(reply, rule, &parts.headers, head);
@@ -273,6 +296,11 @@ impl App {
             "request"
         );
     }
+}
+
+/// Whether white space may precede the response: a JSON document that need not have a length.
+fn may_trickle(request: &proxy::Request) -> bool {
+    request.target.rule.view != View::Raw && !request.head && !request.whole
 }
 
 /// Leaves the body of a response to HEAD out, and its length in.

@@ -8,6 +8,7 @@ mod listen;
 mod own;
 mod range;
 mod respond;
+mod trickle;
 
 pub use base::BaseRules;
 pub use handle::App;

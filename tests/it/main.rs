@@ -25,6 +25,7 @@ mod revalidate;
 mod search;
 mod shapes;
 mod shutdown;
+mod slow;
 mod stale;
 mod support;
 mod tidy;

@@ -31,6 +31,7 @@ pub struct Settings {
     pub bases: BaseRules,
     pub feed: FeedOptions,
     pub limits: Limits,
+    pub patience: Duration,
 }
 
 /// The whole set-up of a test.
@@ -96,7 +97,9 @@ impl World {
             options: self.settings.options.clone(),
         };
         let proxy = Proxy::new(parts).await;
-        let app = Arc::new(App::new(proxy, self.settings.bases.clone()));
+        let app = Arc::new(
+            App::new(proxy, self.settings.bases.clone()).with_patience(self.settings.patience),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -224,6 +227,7 @@ impl World {
 
 fn settings(index: &str) -> Settings {
     Settings {
+        patience: Duration::from_secs(70),
         options: Options {
             freshness: Freshness::default(),
             network: Network::Online,
