@@ -122,3 +122,14 @@ impl CacheStatus {
         !matches!(self, Self::Miss | Self::Passed | Self::Refused | Self::Own)
     }
 }
+
+/// The metric label of a status: `2xx`, `3xx` and so on.
+pub const fn status_class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -10,7 +10,7 @@ use crate::entry::{Digest, Entry, Key, Stored};
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, status_class};
 use crate::policy::class::{Freshness, Network};
 use crate::proxy::backoff::Backoff;
 use crate::proxy::discovery::Discovery;
@@ -269,16 +269,6 @@ impl Engine {
         let before = self.strikes.get(key) == Some(digest);
         self.strikes.insert(key.clone(), digest);
         before
-    }
-}
-
-/// `2xx`, `3xx` and so on.
-pub(super) const fn status_class(status: u16) -> &'static str {
-    match status {
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
     }
 }
 

@@ -84,32 +84,31 @@ impl Proxy {
         let engine = &self.0;
         let key = request.target.key(engine.feed.name());
         for _ in 1..WALKS_MAX {
-            match self.walk(request).await {
+            match self.walk(request, &key).await {
                 // A damaged body is a miss that heals itself.
                 Err(Error::Lost) => engine.heal(&key, &request.target).await,
                 other => return other,
             }
         }
-        self.walk(request).await
+        self.walk(request, &key).await
     }
 
-    async fn walk(&self, request: &Request) -> Result<Reply, Error> {
+    async fn walk(&self, request: &Request, key: &Key) -> Result<Reply, Error> {
         let engine = &self.0;
-        let key = request.target.key(engine.feed.name());
-        let entry = engine.lookup(&key).await;
-        let verdict = self.judge(&key, entry.as_deref(), request);
+        let entry = engine.lookup(key).await;
+        let verdict = self.judge(key, entry.as_deref(), request);
         let (entry, cache) = match (verdict, entry) {
             (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
             (Verdict::Refuse, _) => return Err(self.refusal(request)),
             (Verdict::Fresh, Some(entry)) => (entry, CacheStatus::Hit),
             (Verdict::FreshEnough, Some(entry)) => {
-                engine.refresh(&key, &request.target, Some(Arc::clone(&entry)));
+                engine.refresh(key, &request.target, Some(Arc::clone(&entry)));
                 (entry, CacheStatus::HitStale)
             }
             (Verdict::BackedOff, Some(entry)) => {
                 (entry, CacheStatus::Stale(StaleReason::BackedOff))
             }
-            (_, entry) => return self.ask(request, &key, entry).await,
+            (_, entry) => return self.ask(request, key, entry).await,
         };
         engine.present_stored(request, &entry, cache).await
     }
@@ -271,11 +270,6 @@ impl Proxy {
             engine.refresh(&key, &target, entry);
         }
         Ok(())
-    }
-
-    /// Whether the upstream's service index is known.
-    pub fn knows_upstream(&self) -> bool {
-        self.0.discovery.current().is_some()
     }
 
     /// The feed's name and URL.

@@ -36,13 +36,8 @@ impl Engine {
     }
 
     async fn raw(&self, entry: &Entry, stored: Stored, cache: CacheStatus) -> Result<Reply, Error> {
-        let blob = match self.store.hot_body(&stored) {
-            Some(blob) => blob,
-            None => match self.store.body(&stored).await {
-                Ok(blob) => blob,
-                Err(error) => return Err(self.lost(&error)),
-            },
-        };
+        let blob = self.store.body(&stored).await;
+        let blob = blob.map_err(|error| self.lost(&error))?;
         Ok(self.reply(entry, Body::Blob(blob), cache))
     }
 
@@ -142,10 +137,10 @@ impl Engine {
             gzip: request.gzip,
             web_links: self.options.web_links,
         };
-        let rendered = match self.views.hot(&subject).await {
-            Some(rendered) => rendered,
-            None => self.views.render(subject, &self.metrics, load).await?,
-        };
+        if let Some(rendered) = self.views.hot(&subject).await {
+            return Ok(self.rendered_reply(entry, &rendered, cache));
+        }
+        let rendered = self.views.render(subject, &self.metrics, load).await?;
         self.discovery.note_pages(&rendered.pages);
         Ok(self.rendered_reply(entry, &rendered, cache))
     }

@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use crate::clock::Stopwatch;
 use crate::nuget::resource::View;
 use crate::nuget::route::{self, RouteError, Target};
-use crate::observe::CacheStatus;
+use crate::observe::{CacheStatus, status_class};
 use crate::policy::directives::Directives;
 use crate::proxy::{self, Proxy};
 use crate::server::base::{BaseError, BaseRules, Origin};
@@ -266,13 +266,7 @@ impl App {
         (answer, started): (&Answer, Stopwatch),
     ) {
         let status = answer.response.status();
-        let class = match status.as_u16() {
-            100..=199 => "1xx",
-            200..=299 => "2xx",
-            300..=399 => "3xx",
-            400..=499 => "4xx",
-            _ => "5xx",
-        };
+        let class = status_class(status.as_u16());
         let metrics = self.proxy.metrics();
         let labels = [answer.resource, answer.cache.name(), class];
         metrics.requests.with_label_values(&labels).inc();
