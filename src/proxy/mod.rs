@@ -40,7 +40,7 @@ use engine::Engine;
 use flight::{Outcome, Phase};
 
 /// How often a request is walked through when it meets damaged bodies.
-const WALKS_MAX: usize = 4;
+const WALKS_MAX: usize = 16;
 
 /// How long a client waits for a revalidation when there is something stale to serve.
 const PATIENCE: Duration = Duration::from_secs(1);
