@@ -123,7 +123,7 @@ impl Engine {
     /// Forgets a key whose body is missing or damaged, so that it is fetched anew; unless another
     /// request has healed it meanwhile. Holds the key while it does: a fill under way could confirm
     /// or publish the very body that is being removed.
-    pub(super) async fn heal(&self, key: &Key, target: &Target) {
+    pub(super) async fn heal(&self, key: &Key, target: &Target, again: bool) {
         let pilot = loop {
             let (_seat, pilot) = self.flights.board(key);
             match pilot {
@@ -132,7 +132,7 @@ impl Engine {
             }
         };
         if let Some(stored) = self.lookup(key).await.and_then(|entry| entry.body)
-            && self.is_lost(&stored, target).await
+            && (again || self.is_lost(&stored, target).await)
         {
             tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
             if let Err(error) = self.store.discard(&stored).await {

@@ -51,7 +51,7 @@ impl Engine {
                         }
                     }
                 },
-                Err(Error::Lost) => self.heal(&key, &target).await,
+                Err(Error::Lost) => self.heal(&key, &target, false).await,
                 Err(error) => return Err(error),
             }
         }

@@ -83,10 +83,10 @@ impl Proxy {
     pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
         let engine = &self.0;
         let key = request.target.key(engine.feed.name());
-        for _ in 1..WALKS_MAX {
+        for walk in 1..WALKS_MAX {
             match self.walk(request, &key).await {
                 // A damaged body is a miss that heals itself.
-                Err(Error::Lost) => engine.heal(&key, &request.target).await,
+                Err(Error::Lost) => engine.heal(&key, &request.target, walk > 1).await,
                 other => return other,
             }
         }
