@@ -16,7 +16,7 @@ use crate::proxy::backoff::Backoff;
 use crate::proxy::discovery::Discovery;
 use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
-use crate::proxy::flight::{Flights, Outcome, Seat};
+use crate::proxy::flight::{Flights, Seat};
 use crate::proxy::locate::BASES_NOTE;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
@@ -42,6 +42,14 @@ pub struct Options {
     pub document_size_max: u64,
     /// Longest package, in bytes.
     pub package_size_max: u64,
+}
+
+/// What was found stored when a question arose.
+pub(super) enum Seen {
+    /// This, or nothing.
+    Entry(Option<Arc<Entry>>),
+    /// Something whose body is missing or damaged.
+    Lost(Stored),
 }
 
 /// Everything built once at start.
@@ -120,30 +128,26 @@ impl Engine {
         }
     }
 
-    /// Forgets a key whose body is missing or damaged, so that it is fetched anew; unless another
-    /// request has healed it meanwhile. Holds the key while it does: a fill under way could confirm
+    /// Forgets what is stored for a key if its body is `lost`, so that it is fetched anew; unless it
+    /// has been healed meanwhile. For the fill that holds the key alone: another fill could confirm
     /// or publish the very body that is being removed.
-    pub(super) async fn heal(&self, key: &Key, target: &Target, again: bool) {
-        let pilot = loop {
-            let (_seat, pilot) = self.flights.board(key);
-            match pilot {
-                Some(pilot) => break pilot,
-                None => self.flights.over(key).await,
-            }
-        };
-        if let Some(stored) = self.lookup(key).await.and_then(|entry| entry.body)
-            && (again || self.is_lost(&stored, target).await)
-        {
-            tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
-            if let Err(error) = self.store.discard(&stored).await {
-                self.store_failed("discard", &error);
-            }
-            if let Err(error) = self.store.remove(key).await {
-                self.store_failed("remove", &error);
-            }
+    pub(super) async fn forget_lost(&self, key: &Key, target: &Target, lost: Stored) {
+        let stored = self.lookup(key).await.and_then(|entry| entry.body);
+        if stored != Some(lost) || !self.is_lost(&lost, target).await {
+            return;
         }
-        // Whoever boarded meanwhile asks again.
-        pilot.land(Outcome::Failed(Error::Lost));
+        tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
+        if let Err(error) = self.store.discard(&lost).await {
+            self.store_failed("discard", &error);
+        }
+        self.remove(key).await;
+    }
+
+    /// Removes an entry; a store that cannot is counted.
+    pub(super) async fn remove(&self, key: &Key) {
+        if let Err(error) = self.store.remove(key).await {
+            self.store_failed("remove", &error);
+        }
     }
 
     async fn is_lost(&self, stored: &Stored, target: &Target) -> bool {
@@ -161,18 +165,23 @@ impl Engine {
         self: &Arc<Self>,
         key: &Key,
         target: &Target,
-        seen: Option<Arc<Entry>>,
+        seen: Seen,
         identity: &ClientIdentity,
     ) -> (Seat, bool) {
         let (seat, pilot) = self.flights.board(key);
         let Some(pilot) = pilot else {
             return (seat, true);
         };
+        let (seen, lost) = match seen {
+            Seen::Entry(seen) => (seen, None),
+            Seen::Lost(lost) => (None, Some(lost)),
+        };
         self.launch(Fill {
             engine: Arc::clone(self),
             pilot,
             target: target.clone(),
             seen,
+            lost,
             identity: identity.clone(),
             awaited: true,
         });
@@ -188,6 +197,7 @@ impl Engine {
             pilot,
             target: target.clone(),
             seen,
+            lost: None,
             identity: ClientIdentity::default(),
             awaited: false,
         });

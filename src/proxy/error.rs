@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::entry::Stored;
 use crate::observe::CacheStatus;
 
 /// Why a request ends without a document. Cheap to clone: everyone who waits for a flight gets it.
@@ -42,9 +43,10 @@ pub enum Error {
     /// The document is longer than the configured limit.
     #[error("{0}")]
     TooLarge(Arc<str>),
-    /// The stored body is missing or damaged; asking again fetches it anew.
+    /// This stored body is missing or damaged; asking again fetches it anew. No flight ends so: it
+    /// is for the one who met it.
     #[error("the stored body is missing or damaged")]
-    Lost,
+    Lost(Stored),
     /// Everyone who wanted the document has left.
     #[error("everyone who wanted the document has left")]
     Abandoned,
@@ -62,7 +64,7 @@ impl Error {
             Self::NotOffered(_) | Self::Internal(_) => CacheStatus::Own,
             Self::NotFound
             | Self::Abandoned
-            | Self::Lost
+            | Self::Lost(_)
             | Self::Upstream { .. }
             | Self::Refused(_)
             | Self::TooLarge(_) => CacheStatus::Passed,

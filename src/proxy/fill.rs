@@ -44,6 +44,8 @@ pub(super) struct Fill {
     pub(super) target: Target,
     /// What was stored when the question arose.
     pub(super) seen: Option<Arc<Entry>>,
+    /// A stored body that was found missing or damaged: it is to be fetched, not confirmed.
+    pub(super) lost: Option<Stored>,
     /// Who asks, passed on to the upstream.
     pub(super) identity: ClientIdentity,
     /// Whether somebody waits; a refresh behind clients' backs is never deserted.
@@ -75,6 +77,9 @@ impl Fill {
 
     async fn ask(&mut self) -> Result<Flown, Missed> {
         let key = self.pilot.key();
+        if let Some(lost) = self.lost {
+            self.engine.forget_lost(key, &self.target, lost).await;
+        }
         if self.stored_body().is_some() && self.engine.lookup(key).await.is_none() {
             // Healed away meanwhile: it must not be confirmed, but fetched.
             self.seen = None;

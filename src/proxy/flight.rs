@@ -127,15 +127,6 @@ impl Flights {
         self.count.send_replace(map.len());
     }
 
-    /// Waits until the fill for this key, if there is one, has published what it brought.
-    pub async fn over(&self, key: &Key) {
-        let mut count = self.count.subscribe();
-        while self.is_under_way(key) {
-            // The sender lives as long as `self`: the wait cannot fail.
-            let _ = count.changed().await;
-        }
-    }
-
     /// Waits until no fill is under way.
     pub async fn quiet(&self) {
         // The sender lives as long as `self`: the wait cannot fail.

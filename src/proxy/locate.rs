@@ -12,13 +12,11 @@ use crate::nuget::link_map::LinkMap;
 use crate::nuget::resource::{DocRule, LinkRule, Orphans, Resource, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::route::{self, Target};
-use crate::policy::class::Network;
 use crate::proxy::discovery::{Discovered, Origin};
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
-use crate::proxy::flight::{Outcome, Phase};
+use crate::proxy::read::Own;
 use crate::store::Finished;
-use crate::upstream::ClientIdentity;
 
 /// Name under which the bases seen so far are written down.
 pub(super) const BASES_NOTE: &str = "link-bases";
@@ -39,42 +37,26 @@ impl Engine {
         }
         let target = Target::service_index();
         let key = target.key(self.feed.name());
-        let entry = self.lookup(&key).await;
-        if let Some(stored) = entry.as_ref().and_then(|entry| entry.body) {
-            match self.load_whole(&stored).await {
-                Ok(body) => match self.understand(&body, Origin::Stored).await {
-                    Ok(known) => return Ok(known),
-                    Err(error) => {
-                        tracing::warn!(%error, "the stored service index is fetched anew");
-                        if let Err(error) = self.store.remove(&key).await {
-                            self.store_failed("remove", &error);
-                        }
-                    }
-                },
-                Err(Error::Lost) => self.heal(&key, &target, false).await,
-                Err(error) => return Err(error),
+        if let Own::Stored(body) = self.read_own(&target).await? {
+            match self.understand(&body, Origin::Stored).await {
+                Ok(known) => return Ok(known),
+                Err(error) => {
+                    tracing::warn!(%error, "the stored service index is fetched anew");
+                    self.remove(&key).await;
+                    self.read_own(&target).await?;
+                }
             }
         }
-        if self.options.network == Network::Offline {
-            return Err(Error::Offline { list: false });
-        }
-        let (mut seat, _) = self.board(&key, &target, None, &ClientIdentity::default());
-        match seat.wait(false).await {
-            Phase::Landed(Outcome::Failed(error)) => Err(error),
-            _ => self
-                .discovery
-                .current()
-                .ok_or_else(|| Error::internal("the upstream's service index was not understood")),
-        }
+        // A service index that is fetched becomes the current one before its flight lands.
+        let known = self.discovery.current();
+        known.ok_or_else(|| Error::internal("the upstream's service index was not understood"))
     }
 
     /// Makes a service index that has just arrived the current one.
     pub(super) async fn adopt(&self, finished: &Finished) -> Result<(), Error> {
-        let body = finished
-            .draft
-            .whole(self.options.document_size_max)
-            .await
-            .map_err(|error| self.store_failed("draft", &error))?;
+        let body = self
+            .whole(&finished.draft, self.options.document_size_max)
+            .await?;
         self.understand(&body, Origin::Arrived).await.map(drop)
     }
 
@@ -173,26 +155,13 @@ impl Engine {
         slug: &str,
         links: &LinkRule,
     ) -> Result<(), Error> {
-        let key = source.key(self.feed.name());
-        let mut entry = self.lookup(&key).await;
-        if entry.is_none() {
-            if self.options.network == Network::Offline {
-                return Err(Error::Offline { list: false });
+        let body = match self.read_own(source).await {
+            Ok(Own::Stored(body) | Own::Fetched(body)) => body,
+            Err(Error::NotOffered(_) | Error::NotFound | Error::RememberedNotFound) => {
+                return Ok(());
             }
-            let (mut seat, _) = self.board(&key, source, None, &ClientIdentity::default());
-            match seat.wait(false).await {
-                Phase::Landed(Outcome::Failed(Error::NotOffered(_) | Error::NotFound)) => {
-                    return Ok(());
-                }
-                Phase::Landed(Outcome::Failed(error)) => return Err(error),
-                _ => self.flights.over(&key).await,
-            }
-            entry = self.lookup(&key).await;
-        }
-        let Some(stored) = entry.and_then(|entry| entry.body) else {
-            return Ok(());
+            Err(error) => return Err(error),
         };
-        let body = self.load_whole(&stored).await?;
         let place = Place { base: "", slug };
         let found = rewrite::links(&body, links, &LinkMap::default(), place);
         let pages = found.map(|found| found.pages).unwrap_or_default();

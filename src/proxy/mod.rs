@@ -11,6 +11,7 @@ mod fill;
 mod flight;
 mod locate;
 mod present;
+mod read;
 mod reply;
 mod settle;
 mod verify;
@@ -27,7 +28,7 @@ pub use reply::{Body, Reply, Request};
 use http::Method;
 
 use crate::clock::Clock;
-use crate::entry::{Entry, Key, Validators};
+use crate::entry::{Entry, Key, Stored, Validators};
 use crate::nuget::resource::View;
 use crate::nuget::route::Target;
 use crate::observe::{CacheStatus, Metrics, StaleReason};
@@ -36,11 +37,11 @@ use crate::policy::judge::Question;
 use crate::policy::{Answer, Step, Verdict, absorb, judge};
 use crate::store::{Store, Totals};
 use crate::upstream::{Encoding, Feed, Fetch};
-use engine::Engine;
+use engine::{Engine, Seen};
 use flight::{Outcome, Phase};
 
 /// How often a request is walked through when it meets damaged bodies.
-const WALKS_MAX: usize = 16;
+const WALKS_MAX: usize = 4;
 
 /// How long a client waits for a revalidation when there is something stale to serve.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -83,19 +84,26 @@ impl Proxy {
     pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
         let engine = &self.0;
         let key = request.target.key(engine.feed.name());
-        for walk in 1..WALKS_MAX {
-            match self.walk(request, &key).await {
-                // A damaged body is a miss that heals itself.
-                Err(Error::Lost) => engine.heal(&key, &request.target, walk > 1).await,
-                other => return other,
-            }
+        let mut result = self.walk(request, &key, None).await;
+        for _ in 1..WALKS_MAX {
+            // A damaged body is a miss that heals itself.
+            let Err(Error::Lost(lost)) = result else {
+                break;
+            };
+            result = self.walk(request, &key, Some(lost)).await;
         }
-        self.walk(request, &key).await
+        result
     }
 
-    async fn walk(&self, request: &Request, key: &Key) -> Result<Reply, Error> {
+    async fn walk(
+        &self,
+        request: &Request,
+        key: &Key,
+        lost: Option<Stored>,
+    ) -> Result<Reply, Error> {
         let engine = &self.0;
         let entry = engine.lookup(key).await;
+        let entry = entry.filter(|entry| lost.is_none() || entry.body != lost);
         let verdict = self.judge(key, entry.as_deref(), request);
         let (entry, cache) = match (verdict, entry) {
             (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
@@ -108,7 +116,13 @@ impl Proxy {
             (Verdict::BackedOff, Some(entry)) => {
                 (entry, CacheStatus::Stale(StaleReason::BackedOff))
             }
-            (_, entry) => return self.ask(request, key, entry).await,
+            (_, entry) => {
+                let seen = match (entry, lost) {
+                    (None, Some(lost)) => Seen::Lost(lost),
+                    (entry, _) => Seen::Entry(entry),
+                };
+                return self.ask(request, key, seen).await;
+            }
         };
         engine.present_stored(request, &entry, cache).await
     }
@@ -143,19 +157,17 @@ impl Proxy {
     }
 
     /// Joins or starts the flight for a document and serves what it brings.
-    async fn ask(
-        &self,
-        request: &Request,
-        key: &Key,
-        entry: Option<Arc<Entry>>,
-    ) -> Result<Reply, Error> {
+    async fn ask(&self, request: &Request, key: &Key, seen: Seen) -> Result<Reply, Error> {
         let engine = &self.0;
-        let stored = entry.clone().filter(|entry| !entry.is_absent());
+        let stored = match &seen {
+            Seen::Entry(entry) => entry.clone().filter(|entry| !entry.is_absent()),
+            Seen::Lost(_) => None,
+        };
         let raw = request.target.rule.view == View::Raw;
         if request.head && raw && stored.is_none() && !engine.flights.is_under_way(key) {
             return self.ask_head(request).await;
         }
-        let (mut seat, joined) = engine.board(key, &request.target, entry, &request.identity);
+        let (mut seat, joined) = engine.board(key, &request.target, seen, &request.identity);
         let arrived = match (joined, seat.has_landed()) {
             (false, _) => CacheStatus::Miss,
             // It is about to be published; nothing more is asked of the upstream.

@@ -37,7 +37,7 @@ impl Engine {
 
     async fn raw(&self, entry: &Entry, stored: Stored, cache: CacheStatus) -> Result<Reply, Error> {
         let blob = self.store.body(&stored).await;
-        let blob = blob.map_err(|error| self.lost(&error))?;
+        let blob = blob.map_err(|error| self.lost(stored, &error))?;
         Ok(self.reply(entry, Body::Blob(blob), cache))
     }
 
@@ -55,15 +55,21 @@ impl Engine {
     /// A stored body in memory; [`Error::Lost`] when it is missing or damaged.
     pub(super) async fn load_whole(&self, stored: &Stored) -> Result<Bytes, Error> {
         let body = self.store.document(stored).await;
-        body.map_err(|error| self.lost(&error))
+        body.map_err(|error| self.lost(*stored, &error))
     }
 
-    fn lost(&self, error: &crate::store::StoreError) -> Error {
+    fn lost(&self, stored: Stored, error: &crate::store::StoreError) -> Error {
         let failed = self.store_failed("body", error);
         match error.kind {
-            StoreErrorKind::Missing | StoreErrorKind::Damaged => Error::Lost,
+            StoreErrorKind::Missing | StoreErrorKind::Damaged => Error::Lost(stored),
             _ => failed,
         }
+    }
+
+    /// All of a finished draft, at most `cap` bytes.
+    pub(super) async fn whole(&self, draft: &Draft, cap: u64) -> Result<Bytes, Error> {
+        let whole = draft.whole(cap).await;
+        whole.map_err(|error| self.store_failed("draft", &error))
     }
 
     /// A reply from a verified draft.
@@ -74,15 +80,11 @@ impl Engine {
         draft: &Arc<Draft>,
         cache: CacheStatus,
     ) -> Result<Reply, Error> {
-        let whole = async |cap| {
-            let whole = draft.whole(cap).await;
-            whole.map_err(|error| self.store_failed("draft", &error))
-        };
         if request.target.rule.view == View::Raw {
             let length = entry.body.map(|stored| stored.size);
             // What is in memory is sent from there, as if it were stored already.
             let body = if length.is_some_and(|length| length <= HOLD_BACK) {
-                Body::Bytes(whole(HOLD_BACK).await?)
+                Body::Bytes(self.whole(draft, HOLD_BACK).await?)
             } else {
                 let reader = draft.reader();
                 Body::Draft {
@@ -93,7 +95,7 @@ impl Engine {
             };
             return Ok(self.reply(entry, body, cache));
         }
-        let load = whole(self.options.document_size_max);
+        let load = self.whole(draft, self.options.document_size_max);
         self.view(request, entry, cache, load).await
     }
 

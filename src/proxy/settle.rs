@@ -204,10 +204,8 @@ impl Fill {
     pub(super) async fn pass_absent(&self) {
         self.engine.absent_at(&self.target).await;
         self.engine.backoff.answered(self.pilot.key());
-        if self.seen.is_some()
-            && let Err(error) = self.engine.store.remove(self.pilot.key()).await
-        {
-            self.engine.store_failed("remove", &error);
+        if self.seen.is_some() {
+            self.engine.remove(self.pilot.key()).await;
         }
     }
 

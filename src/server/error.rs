@@ -18,7 +18,7 @@ pub fn status_of(error: &Error) -> StatusCode {
         | Error::Upstream { timeout: true, .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Upstream { timeout: false, .. } | Error::TooLarge(_) => StatusCode::BAD_GATEWAY,
         Error::Refused(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
-        Error::Abandoned | Error::Lost => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Abandoned | Error::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -35,12 +35,17 @@ pub const fn is_worth_a_warning(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::{Digest, Stored};
 
     #[test]
     fn no_failure_of_the_upstream_is_a_404() {
         let upstream = |timeout| Error::Upstream {
             cause: "x".into(),
             timeout,
+        };
+        let lost = Stored {
+            digest: Digest::of(b""),
+            size: 0,
         };
         for (error, expected) in [
             (Error::NotFound, 404),
@@ -54,7 +59,7 @@ mod tests {
             (Error::TooLarge("x".into()), 502),
             (Error::Refused(400), 400),
             (Error::internal("x"), 500),
-            (Error::Lost, 503),
+            (Error::Lost(lost), 503),
         ] {
             assert_eq!(status_of(&error).as_u16(), expected, "{error:?}");
         }

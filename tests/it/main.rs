@@ -17,6 +17,7 @@ mod harness;
 mod hit_miss;
 mod http;
 mod layers;
+mod lost;
 mod metrics;
 mod model;
 mod modes;

@@ -14,12 +14,12 @@ mod judge;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::path::Path;
 use std::time::Duration;
 
 use nugate::clock::Time;
 use nugate::demo::{ExampleFeed, Package};
 
+use crate::lost::body_files;
 use crate::support::World;
 use crate::support::client::try_get;
 
@@ -266,10 +266,7 @@ impl Run {
     /// Removes every other stored body behind nugate's back.
     fn lose_bodies(&mut self) {
         writeln!(self.history, "bodies lost").unwrap();
-        let mut files = Vec::new();
-        gather(&self.world.path().join("bodies-v1"), &mut files);
-        files.sort();
-        for file in files {
+        for file in body_files(self.world.path()) {
             if self.random.below(2) == 0 {
                 std::fs::remove_file(file).unwrap();
             }
@@ -322,20 +319,6 @@ impl Run {
         }
         self.world.quiet().await;
         self.history.push('\n');
-    }
-}
-
-fn gather(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            gather(&path, files);
-        } else if path
-            .components()
-            .any(|part| part.as_os_str() == "content-v2")
-        {
-            files.push(path);
-        }
     }
 }
 
