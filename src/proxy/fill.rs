@@ -67,12 +67,13 @@ impl Fill {
         if let Some((finished, _)) = &flown.publish {
             finished.draft.release();
         }
-        self.pilot.land(flown.outcome);
-        if let Some((finished, entry)) = flown.publish {
-            self.engine
-                .publish(self.pilot.key(), &finished, entry)
-                .await;
-        }
+        let Some((finished, entry)) = flown.publish else {
+            return self.pilot.land(flown.outcome);
+        };
+        self.pilot.land_before_publishing(flown.outcome);
+        self.engine
+            .publish(self.pilot.key(), &finished, entry)
+            .await;
     }
 
     async fn ask(&mut self) -> Result<Flown, Missed> {

@@ -192,9 +192,16 @@ impl Pilot {
         self.flight.phase.send_replace(Phase::Streaming(arrival));
     }
 
+    /// Says how it ended, and frees the key first: whoever asks after he was told that it failed
+    /// must not be told the same without the upstream being asked.
+    pub fn land(self, outcome: Outcome) {
+        self.flights.remove(&mut self.flights.lock(), &self);
+        self.land_before_publishing(outcome);
+    }
+
     /// Says how it ended. The key stays taken until the pilot is dropped, so that nobody fetches
     /// again what is about to be published.
-    pub fn land(&self, outcome: Outcome) {
+    pub fn land_before_publishing(&self, outcome: Outcome) {
         self.flight.phase.send_replace(Phase::Landed(outcome));
     }
 
@@ -240,7 +247,7 @@ mod tests {
         let (mut second, none) = flights.board(&key);
         assert!(none.is_none());
         let pilot = pilot.unwrap();
-        pilot.land(Outcome::Failed(Error::NotFound));
+        pilot.land_before_publishing(Outcome::Failed(Error::NotFound));
         for seat in [&mut first, &mut second] {
             let landed = seat.wait(true).await;
             assert!(matches!(
@@ -253,6 +260,16 @@ mod tests {
             "taken until the pilot is gone"
         );
         drop(pilot);
+        assert!(flights.board(&key).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_key_is_free_before_anybody_knows_that_its_flight_is_over() {
+        let flights = Arc::new(Flights::default());
+        let key = Key::new("k");
+        let (mut seat, pilot) = flights.board(&key);
+        pilot.unwrap().land(Outcome::Failed(Error::NotFound));
+        assert!(matches!(seat.wait(true).await, Phase::Landed(_)));
         assert!(flights.board(&key).1.is_some());
     }
 
