@@ -281,7 +281,6 @@ async fn broken_bodies_are_errors_and_unframed_ones_are_not() {
 async fn what_hangs_goes_on_when_released() {
     let up = ScriptedUpstream::demo().await;
     up.on(INDEX).hang().times(1);
-    up.on("/stall").reply(200, "0123456789").stall_after(4);
     let asked = tokio::spawn({
         let addr = up.addr();
         async move { get(addr, INDEX, &[]).await }
@@ -290,6 +289,7 @@ async fn what_hangs_goes_on_when_released() {
     assert!(!asked.is_finished());
     up.release();
     assert_eq!(asked.await.unwrap().status, 200);
+    up.on("/stall").reply(200, "0123456789").stall_after(4);
     let mut stalled = open(up.addr(), "/stall", &[]).await;
     assert_eq!(stalled.next().await.unwrap().unwrap(), Bytes::from("0123"));
     up.release();

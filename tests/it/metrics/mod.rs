@@ -227,10 +227,12 @@ async fn no_label_comes_from_a_request() {
     let first = exposition(&world).await;
     odd_requests(&world, 1000).await;
     let second = exposition(&world).await;
+    // How an answer came about depends on who was faster, a HEAD or the fill before it.
     let series = |text: &str| -> BTreeSet<String> {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+        let parts = lines.map(|line| line.rsplit_once(' ').unwrap().0.split([',', '{', '}']));
+        let rest = parts.map(|parts| parts.filter(|part| !part.starts_with("cache=")));
+        rest.map(|parts| parts.collect::<Vec<_>>().join(","))
             .collect()
     };
     assert_eq!(series(&first), series(&second));

@@ -32,6 +32,8 @@ pub struct Script {
     pub headers: Vec<(String, String)>,
     pub delay: Duration,
     pub hang: bool,
+    /// How many releases there had been when it was written.
+    pub releases: usize,
     /// Size of the pieces of the body and the pause after each.
     pub pieces: Option<(usize, Duration)>,
     /// After how many bytes of the body what happens.
@@ -48,6 +50,7 @@ impl Default for Script {
             headers: Vec::new(),
             delay: Duration::ZERO,
             hang: false,
+            releases: 0,
             pieces: None,
             broken: None,
             framing: Framing::Length,
@@ -68,11 +71,14 @@ pub struct On {
 }
 
 impl On {
-    pub fn new(scripts: Arc<Scripts>, path: &str) -> Self {
+    pub fn new(scripts: Arc<Scripts>, path: &str, releases: usize) -> Self {
         Self {
             scripts,
             path: path.to_owned(),
-            script: Script::default(),
+            script: Script {
+                releases,
+                ..Script::default()
+            },
         }
     }
 

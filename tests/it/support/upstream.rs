@@ -111,7 +111,8 @@ impl ScriptedUpstream {
 
     /// Begins a script for a path, or for a path with its query.
     pub fn on(&self, path: &str) -> On {
-        On::new(Arc::clone(&self.shared.scripts), path)
+        let releases = *self.shared.releases.borrow();
+        On::new(Arc::clone(&self.shared.scripts), path, releases)
     }
 
     /// Forgets all scripts that are left.
@@ -124,7 +125,7 @@ impl ScriptedUpstream {
         change(&mut self.shared.feed.lock().unwrap())
     }
 
-    /// Lets every response go on that hangs or stalls, or belongs to a request seen before.
+    /// Lets every response go on that hangs or stalls, or will by a script written before.
     pub fn release(&self) {
         self.shared.releases.send_modify(|count| *count += 1);
     }
@@ -220,12 +221,11 @@ async fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     while let Some(seen) = read_request(&mut stream).await? {
         let script = take(&shared.scripts, &seen.path_and_query).unwrap_or_default();
         let mut releases = shared.releases.subscribe();
-        releases.borrow_and_update();
         let response = answer(shared, &script, &seen);
         shared.log.send_modify(|log| log.push(seen.clone()));
         tokio::time::sleep(script.delay).await;
         if script.hang {
-            let _ = releases.changed().await;
+            released(&mut releases, &script).await;
         }
         let writer = Writer {
             script: &script,
@@ -259,6 +259,10 @@ fn answer(shared: &Shared, script: &Script, seen: &Seen) -> Response<Bytes> {
     response
 }
 
+async fn released(releases: &mut watch::Receiver<usize>, script: &Script) {
+    let _ = releases.wait_for(|count| *count > script.releases).await;
+}
+
 struct Writer<'a> {
     script: &'a Script,
     stream: &'a mut TcpStream,
@@ -290,7 +294,7 @@ impl Writer<'_> {
                         socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO))?;
                         return Ok(false);
                     }
-                    Break::Stall => drop(releases.changed().await),
+                    Break::Stall => released(releases, self.script).await,
                 }
                 broken = None;
                 continue;
