@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HOST, PRAGMA, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use moka::sync::Cache;
 
@@ -13,13 +13,12 @@ use crate::clock::Stopwatch;
 use crate::nuget::resource::View;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
-use crate::policy::directives::Directives;
 use crate::proxy::{self, Proxy};
+use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
 use crate::server::{own, respond, trickle};
-use crate::upstream::ClientIdentity;
 
 /// Longest request target, in bytes.
 const TARGET_MAX: usize = 8192;
@@ -31,8 +30,8 @@ const SESSION_LIFE: Duration = Duration::from_secs(3600);
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
-const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
-const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
+pub(super) const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
+pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
 
 /// Everything the handling of requests shares.
 pub struct App {
@@ -330,76 +329,4 @@ fn misdirected(error: &BaseError) -> Response<ResponseBody> {
         BaseError::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
     };
     own::text(status, format!("{error}\n"))
-}
-
-/// RFC 9110 section 12.5.3, as far as gzip is concerned.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut any = None;
-    for part in values.flat_map(|value| value.split(',')) {
-        let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
-        let weight = weight
-            .trim()
-            .strip_prefix(['q', 'Q'])
-            .and_then(|rest| rest.strip_prefix('='))
-            .map_or(Ok(1.0), str::parse::<f32>);
-        let accepted = weight.is_ok_and(|weight| weight > 0.0);
-        match coding.trim() {
-            coding if coding.eq_ignore_ascii_case("gzip") => return accepted,
-            coding if coding.eq_ignore_ascii_case("x-gzip") => return accepted,
-            "*" => any = Some(accepted),
-            _ => {}
-        }
-    }
-    any.unwrap_or(false)
-}
-
-fn directives_of(headers: &HeaderMap) -> Directives {
-    let texts = |name| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-    };
-    Directives::parse(texts(CACHE_CONTROL), texts(PRAGMA))
-}
-
-fn identity_of(headers: &HeaderMap) -> ClientIdentity {
-    ClientIdentity {
-        user_agent: headers.get(USER_AGENT).cloned(),
-        client_version: headers.get(CLIENT_VERSION).cloned(),
-        session_id: headers.get(SESSION).cloned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(accept: &[&str], expected: bool) {
-        let mut headers = HeaderMap::new();
-        for value in accept {
-            headers.append(ACCEPT_ENCODING, value.parse().unwrap());
-        }
-        assert_eq!(accepts_gzip(&headers), expected, "{accept:?}");
-    }
-
-    #[test]
-    fn gzip_is_sent_to_those_who_accept_it() {
-        check(&[], false);
-        check(&["gzip, deflate"], true);
-        check(&["deflate", "GZIP"], true);
-        check(&["gzip;q=0"], false);
-        check(&["gzip;Q=0"], false);
-        check(&["gzip; q=0.5"], true);
-        check(&["*"], true);
-        check(&["*;q=0"], false);
-        check(&["*, gzip;q=0"], false);
-        check(&["identity", "br"], false);
-        check(&["gzip;q=x"], false);
-    }
 }

@@ -1,5 +1,6 @@
 //! The edge: speaks HTTP, knows no freshness.
 
+mod asked;
 mod base;
 mod body;
 mod error;

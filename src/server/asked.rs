@@ -1,0 +1,82 @@
+//! What the headers of a request say.
+
+use http::HeaderMap;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, PRAGMA, USER_AGENT};
+
+use crate::policy::directives::Directives;
+use crate::server::handle::{CLIENT_VERSION, SESSION};
+use crate::upstream::ClientIdentity;
+
+/// RFC 9110 section 12.5.3, as far as gzip is concerned.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut any = None;
+    for part in values.flat_map(|value| value.split(',')) {
+        let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
+        let weight = weight
+            .trim()
+            .strip_prefix(['q', 'Q'])
+            .and_then(|rest| rest.strip_prefix('='))
+            .map_or(Ok(1.0), str::parse::<f32>);
+        let accepted = weight.is_ok_and(|weight| weight > 0.0);
+        match coding.trim() {
+            coding if coding.eq_ignore_ascii_case("gzip") => return accepted,
+            coding if coding.eq_ignore_ascii_case("x-gzip") => return accepted,
+            "*" => any = Some(accepted),
+            _ => {}
+        }
+    }
+    any.unwrap_or(false)
+}
+
+/// RFC 9111 section 5.2.1, and `Pragma` where there is no `Cache-Control`.
+pub(super) fn directives_of(headers: &HeaderMap) -> Directives {
+    let texts = |name| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+    };
+    Directives::parse(texts(CACHE_CONTROL), texts(PRAGMA))
+}
+
+/// What is passed on of a client.
+pub(super) fn identity_of(headers: &HeaderMap) -> ClientIdentity {
+    ClientIdentity {
+        user_agent: headers.get(USER_AGENT).cloned(),
+        client_version: headers.get(CLIENT_VERSION).cloned(),
+        session_id: headers.get(SESSION).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(accept: &[&str], expected: bool) {
+        let mut headers = HeaderMap::new();
+        for value in accept {
+            headers.append(ACCEPT_ENCODING, value.parse().unwrap());
+        }
+        assert_eq!(accepts_gzip(&headers), expected, "{accept:?}");
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_accept_it() {
+        check(&[], false);
+        check(&["gzip, deflate"], true);
+        check(&["deflate", "GZIP"], true);
+        check(&["gzip;q=0"], false);
+        check(&["gzip;Q=0"], false);
+        check(&["gzip; q=0.5"], true);
+        check(&["*"], true);
+        check(&["*;q=0"], false);
+        check(&["*, gzip;q=0"], false);
+        check(&["identity", "br"], false);
+        check(&["gzip;q=x"], false);
+    }
+}
