@@ -14,7 +14,7 @@ use crate::observe::Metrics;
 use crate::policy::class::Network;
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::{self, App, BaseRules, Limits};
-use crate::store::{Store, StoreError, StoreOptions, Totals};
+use crate::store::{Quota, Store, StoreError, StoreOptions, Totals};
 use crate::upstream::{Feed, FeedOptions, UpstreamError};
 
 /// Large bodies kept open; a fraction of the usual limit of 1024 descriptors.
@@ -67,6 +67,13 @@ impl Daemon {
             dir: config.cache.dir.clone(),
             memory: config.cache.memory / 2,
             open_files: OPEN_FILES,
+            quota: Quota {
+                size_max: config.cache.size_max,
+                queries_max: config.cache.queries_size_max,
+                free_min: config.cache.free_min,
+            },
+            clock: Clock::System,
+            evictions: metrics.evictions.with_label_values(&["entries"]),
         })
         .await?;
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();

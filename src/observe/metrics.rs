@@ -130,7 +130,7 @@ series! {
     links_left = counter "nugate_links_left_total" []
         "Links of rendered documents that are under no known base of the upstream and were left as they are";
     evictions = counters "nugate_evictions_total" ["tier"]
-        "Things dropped to make room, by tier: views (rendered documents in memory)";
+        "Things dropped to make room, by tier: views (rendered documents in memory), entries (stored documents and packages)";
     store_bytes = gauge "nugate_store_bytes" []
         "Bytes of stored bodies";
     store_entries = gauge "nugate_store_entries" []

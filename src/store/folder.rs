@@ -46,7 +46,7 @@ impl Folder {
 
     /// The index database.
     pub(super) fn index(&self) -> PathBuf {
-        self.root.join("index-v1.sqlite3")
+        self.root.join("index-v2.sqlite3")
     }
 }
 
