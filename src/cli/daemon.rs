@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::jobs::discover;
+use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
 use crate::proxy::{Options, Parts, Proxy};
@@ -53,6 +54,7 @@ pub struct Daemon {
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
+    scrub: Option<Scrub>,
 }
 
 impl Daemon {
@@ -76,6 +78,12 @@ impl Daemon {
             evictions: metrics.evictions.with_label_values(&["entries"]),
         })
         .await?;
+        let scrub = (config.cache.scrub_rate > 0).then(|| Scrub {
+            store: store.clone(),
+            clock: Clock::System,
+            scrubbed: metrics.scrubbed.clone(),
+            rate: config.cache.scrub_rate,
+        });
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();
         let listen_error = |source| StartError::Listen {
             address: config.listen,
@@ -108,6 +116,7 @@ impl Daemon {
             },
             network: config.network,
             totals: totals.and_then(Result::ok),
+            scrub,
         })
     }
 
@@ -126,6 +135,7 @@ impl Daemon {
         let proxy = self.app.proxy().clone();
         let discovery =
             (self.network != Network::Offline).then(|| tokio::spawn(discover::run(proxy.clone())));
+        let scrub = self.scrub.map(|scrub| tokio::spawn(scrub.run()));
         let (told, begun) = oneshot::channel();
         let shutdown = async {
             shutdown.await;
@@ -133,8 +143,8 @@ impl Daemon {
             let _ = told.send(Stopwatch::start());
         };
         server::run(self.listener, self.app, self.limits, shutdown).await;
-        if let Some(discovery) = discovery {
-            discovery.abort();
+        for job in discovery.iter().chain(&scrub) {
+            job.abort();
         }
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);

@@ -100,6 +100,8 @@ pub struct CacheConfig {
     pub queries_size_max: u64,
     /// Bytes left free on the disk.
     pub free_min: u64,
+    /// Bytes looked through for damage in a second; 0 is never.
+    pub scrub_rate: u64,
     /// Bytes of memory for bodies and rendered documents.
     pub memory: u64,
     /// The largest JSON document, in bytes.

@@ -248,6 +248,13 @@ const CACHE: &[Setting] = &[
         short: None,
     },
     Setting {
+        key: "cache.scrub_rate",
+        default: "\"8 MiB\"",
+        kind: Kind::Size(0, TIB, |config, bytes| config.cache.scrub_rate = bytes),
+        doc: "How much of the cache is looked through for damage in a second, once a week; 0 is never.",
+        short: None,
+    },
+    Setting {
         key: "cache.memory",
         default: "\"64 MiB\"",
         kind: Kind::Size(MIB, TIB, |config, bytes| config.cache.memory = bytes),

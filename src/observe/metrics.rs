@@ -131,6 +131,8 @@ series! {
         "Links of rendered documents that are under no known base of the upstream and were left as they are";
     evictions = counters "nugate_evictions_total" ["tier"]
         "Things dropped to make room, by tier: views (rendered documents in memory), entries (stored documents and packages)";
+    scrubbed = counters "nugate_scrubbed_bodies_total" ["outcome"]
+        "Stored bodies looked at for damage, by outcome: good, orphan (removed), damaged (put aside), gone";
     store_bytes = gauge "nugate_store_bytes" []
         "Bytes of stored bodies";
     store_entries = gauge "nugate_store_entries" []

@@ -139,26 +139,43 @@ impl Bodies {
         Ok(bytes)
     }
 
-    pub(super) async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.small.invalidate(&stored.digest);
-        self.open.invalidate(&stored.digest);
-        let (root, digest) = (Arc::clone(&self.root), stored.digest);
-        let removed = blocking("remove body", move || content::remove(&root, &digest)).await;
+    /// Where bodies with this first byte are.
+    pub(super) fn shard(&self, first: u8) -> PathBuf {
+        self.root.join(format!("content-v2/sha256/{first:02x}"))
+    }
+
+    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
+        content::path_of(&self.root, digest)
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.root.with_file_name("damaged-v1")
+    }
+
+    /// Takes a body that is not what its name says out of reach.
+    pub(super) async fn put_aside(&self, digest: Digest) -> Result<(), StoreError> {
+        self.small.invalidate(&digest);
+        self.open.invalidate(&digest);
+        let root = Arc::clone(&self.root);
+        let aside = self.aside();
+        let job = move || content::put_aside(&root, &aside, &digest);
+        let removed = blocking("put aside body", job).await;
         // Whoever opened it in between put it back.
-        self.open.invalidate(&stored.digest);
+        self.open.invalidate(&digest);
         removed
     }
 
-    /// Removes a body that no entry names, unless its entry is on the way; blocks.
-    pub(super) fn unlink(&self, stored: &Stored) -> Result<(), StoreError> {
+    /// Removes a body that no entry names, unless its entry is on the way; blocks. Says whether it
+    /// did.
+    pub(super) fn unlink(&self, digest: &Digest) -> Result<bool, StoreError> {
         // Held while it is removed: sealing begins before it looks whether the body is there.
         let sealing = lock(&self.sealing);
-        if sealing.contains_key(&stored.digest) {
-            return Ok(());
+        if sealing.contains_key(digest) {
+            return Ok(false);
         }
-        let removed = content::remove(&self.root, &stored.digest);
-        self.small.invalidate(&stored.digest);
-        self.open.invalidate(&stored.digest);
-        removed
+        let removed = content::remove(&self.root, digest);
+        self.small.invalidate(digest);
+        self.open.invalidate(digest);
+        removed.map(|()| true)
     }
 }

@@ -17,7 +17,7 @@ use super::hot::Hot;
 use super::quota::{Excess, Quota, excess};
 use super::table::{self, Totals};
 use crate::clock::Stopwatch;
-use crate::entry::{Key, Stored};
+use crate::entry::{Digest, Key, Stored};
 
 /// The most entries that go in one transaction; other writes wait for no more than that.
 const STEP: u64 = 64;
@@ -85,7 +85,7 @@ impl Evictor {
                 break;
             }
             table::remove(&transaction, &key, &mut after)?;
-            let unnamed = !table::named_by(&transaction, Some(&body))?;
+            let unnamed = !table::is_named(&transaction, &body.digest)?;
             gone.push((key, unnamed.then_some(body)));
         }
         transaction.commit()?;
@@ -100,11 +100,9 @@ impl Evictor {
         Ok(self.goal.is_some())
     }
 
-    /// Removes a body unless an entry names it again.
-    pub(super) fn remove_unnamed(&self, db: &Connection, body: &Stored) {
-        if let Ok(false) = table::named_by(db, Some(body)) {
-            self.unlink(body);
-        }
+    /// Removes a body unless an entry names it or is about to; says whether it did.
+    pub(super) fn remove_unnamed(&self, db: &Connection, body: &Digest) -> bool {
+        matches!(table::is_named(db, body), Ok(false)) && self.unlink(body)
     }
 
     fn excess(&mut self, totals: &Totals) -> Option<Excess> {
@@ -132,14 +130,15 @@ impl Evictor {
             self.memory.hot.invalidate(key);
         }
         for body in gone.iter().filter_map(|(_, body)| body.as_ref()) {
-            self.unlink(body);
+            self.unlink(&body.digest);
         }
     }
 
-    fn unlink(&self, body: &Stored) {
-        if let Err(error) = self.bodies.unlink(body) {
+    fn unlink(&self, body: &Digest) -> bool {
+        self.bodies.unlink(body).unwrap_or_else(|error| {
             tracing::warn!(%error, "a body that no entry names could not be removed");
-        }
+            false
+        })
     }
 
     /// One that has nothing to do.

@@ -51,7 +51,7 @@ impl Folder {
 }
 
 /// Bodies may be private packages: a folder made here is for its owner only.
-fn create(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -24,7 +24,7 @@ use super::hot::Hot;
 use super::table::{self, Totals};
 use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
 use crate::clock::{Clock, Time};
-use crate::entry::{Entry, Key};
+use crate::entry::{Digest, Entry, Key};
 
 /// Memory for hot entries, in bytes: some 100,000 entries.
 const HOT: u64 = 48 * 1024 * 1024;
@@ -174,6 +174,12 @@ impl Index {
             .unwrap_or_else(PoisonError::into_inner) += 1;
         self.memory.hot.invalidate(key);
         Ok(())
+    }
+
+    /// Removes a body if no entry names it and none is on the way; says whether it did.
+    pub(super) async fn remove_orphan(&self, digest: Digest) -> Result<bool, StoreError> {
+        let removed = self.order(Task::RemoveOrphan(digest)).await?;
+        Ok(removed > 0)
     }
 
     pub(super) async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {

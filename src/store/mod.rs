@@ -20,6 +20,7 @@ mod folder;
 mod hot;
 mod index;
 mod quota;
+mod scrub;
 mod table;
 mod writer;
 
@@ -42,6 +43,7 @@ pub use self::draft::{Draft, DraftWriter, Finished, HOLD_BACK};
 pub use self::draft_reader::{DraftFile, DraftReader};
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::quota::Quota;
+pub use self::scrub::{Inspected, SHARDS};
 pub use self::table::Totals;
 
 /// Where a store is and how much memory it may use.
@@ -150,10 +152,10 @@ impl Store {
         self.0.bodies.document(stored).await
     }
 
-    /// Removes a body whose reading failed, so that asking for it again is a miss; readers that
+    /// Puts a body whose reading failed aside, so that asking for it again is a miss; readers that
     /// have it open go on.
     pub async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.0.bodies.discard(stored).await
+        self.0.bodies.put_aside(stored.digest).await
     }
 
     /// Keeps a small value under a name, over what was there.

@@ -235,11 +235,14 @@ fn stored(db: &Connection, key: &Key) -> Result<Option<Option<Stored>>> {
         .optional()
 }
 
-/// Whether any entry names this body.
-pub(super) fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
-    let Some(body) = body else { return Ok(false) };
-    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?
-        .exists([body.digest.as_bytes()])
+/// Whether any entry names this body; nothing is a body that none names.
+fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
+    body.map_or(Ok(false), |body| is_named(db, &body.digest))
+}
+
+/// Whether any entry names the body with this digest.
+pub(super) fn is_named(db: &Connection, digest: &Digest) -> Result<bool> {
+    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?.exists([digest.as_bytes()])
 }
 
 fn write(db: &Connection, key: &Key, entry: &Entry) -> Result<()> {

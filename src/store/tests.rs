@@ -389,10 +389,47 @@ async fn a_body_whose_entry_is_on_the_way_stays() {
     let finished = finish(&store, &Bytes::from(vec![1; 30_000])).await;
     let again = store.seal(&finished).await.unwrap();
     assert_eq!(again.stored(), old);
-    store.0.bodies.unlink(&old).unwrap();
+    store.0.bodies.unlink(&old.digest).unwrap();
     assert!(store.body(&old).await.is_ok());
     store.put(&key, entry(Some(old), 2)).await.unwrap();
     drop(again);
-    store.0.bodies.unlink(&old).unwrap();
+    store.0.bodies.unlink(&old.digest).unwrap();
     assert!(store.body(&old).await.is_err());
+}
+
+#[tokio::test]
+async fn a_scrub_finds_what_is_damaged_and_what_nobody_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (_, good) = keep(&store, "f/good", 30_000, 1).await;
+    let (_, bad) = keep(&store, "f/bad", 30_000, 2).await;
+    let orphan = seal(&store, &Bytes::from(vec![3; 30_000])).await;
+    let on_the_way = finish(&store, &Bytes::from(vec![4; 30_000])).await;
+    let on_the_way = store.seal(&on_the_way).await.unwrap();
+    let file = store.0.bodies.path(&bad.digest);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[15_000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+
+    let mut found = Vec::new();
+    for first in 0..SHARDS {
+        found.extend(store.shard(first.to_be_bytes()[1]).await.unwrap());
+    }
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|(_, size)| *size == 30_000));
+    for (body, expected) in [
+        (good, Inspected::Good),
+        (bad, Inspected::Damaged),
+        (bad, Inspected::Gone),
+        (orphan, Inspected::Orphan),
+        (orphan, Inspected::Gone),
+        (on_the_way.stored(), Inspected::Good),
+    ] {
+        assert_eq!(store.inspect(body.digest).await.unwrap(), expected);
+    }
+    assert!(store.body(&good).await.is_ok());
+    let missing = store.body(&bad).await.unwrap_err();
+    assert_eq!(missing.kind, StoreErrorKind::Missing);
+    let aside = options(dir.path()).dir.join("damaged-v1");
+    assert_eq!(fs::read_dir(aside).unwrap().count(), 1);
 }

@@ -15,7 +15,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::evict::Evictor;
 use super::table::{self, Totals};
 use crate::clock::{Stopwatch, Time};
-use crate::entry::{Entry, Key, Stored};
+use crate::entry::{Digest, Entry, Key, Stored};
 
 /// How many orders may wait; whoever brings more waits with them.
 pub(super) const QUEUE: usize = 1024;
@@ -41,6 +41,8 @@ pub(super) enum Task {
     Forget(String),
     Remove(Key),
     Touch(Key, Time),
+    /// Remove the body unless an entry names it.
+    RemoveOrphan(Digest),
     Remember(String, Vec<u8>),
     /// Nothing; answered after everything before it is committed.
     Sync,
@@ -132,6 +134,12 @@ impl Writer {
                 let unnamed = unnamed.into_iter().map(|body| (Stopwatch::start(), body));
                 self.replaced.extend(unnamed);
                 for (order, answer) in batch.drain(..).zip(answers) {
+                    let answer = match order.task {
+                        Task::RemoveOrphan(digest) => {
+                            u64::from(self.evictor.remove_unnamed(&self.db, &digest))
+                        }
+                        _ => answer,
+                    };
                     order.reply(Ok(answer));
                 }
             }
@@ -151,7 +159,7 @@ impl Writer {
         while let Some((since, body)) = self.replaced.front()
             && since.elapsed() >= patience
         {
-            self.evictor.remove_unnamed(&self.db, body);
+            self.evictor.remove_unnamed(&self.db, &body.digest);
             self.replaced.pop_front();
         }
     }
@@ -200,7 +208,8 @@ fn carry_out(
         Task::Touch(key, at) => table::touch(db, key, *at).map(|()| 0),
         Task::Remove(key) => table::remove(db, key, totals).map(|()| 0),
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
-        Task::Sync | Task::Close => Ok(0),
+        // Done after the commit: entries of the same batch may name it.
+        Task::RemoveOrphan(_) | Task::Sync | Task::Close => Ok(0),
     }
 }
 
