@@ -13,6 +13,9 @@ const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// What the scrub finds.
+const SCRUBBED: &[&str] = &["good", "orphan", "damaged", "gone"];
+
 const FILLS: &[&str] = &[
     "stored",
     "confirmed",
@@ -172,6 +175,7 @@ impl Metrics {
         begin(&self.fills, FILLS);
         begin(&self.revalidations, REVALIDATIONS);
         begin(&self.store_errors, STORE_OPERATIONS);
+        begin(&self.scrubbed, SCRUBBED);
         begin(&self.views, ENCODINGS);
     }
 

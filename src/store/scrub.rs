@@ -29,9 +29,6 @@ pub enum Inspected {
 }
 
 impl Inspected {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Good, Self::Orphan, Self::Damaged, Self::Gone];
-
     /// Metric label.
     pub const fn name(self) -> &'static str {
         match self {
