@@ -10,6 +10,7 @@ mod own;
 mod range;
 mod respond;
 mod trickle;
+mod v2;
 
 pub use base::BaseRules;
 pub use handle::App;

@@ -32,7 +32,6 @@ const PLACES: &[(&str, &str)] = &[
 /// Types that are not carried.
 const DROPPED: &[&str] = &[
     "SearchGalleryQueryService",
-    "LegacyGallery",
     "PackagePublish",
     "SymbolPackagePublish",
 ];

@@ -30,4 +30,5 @@ mod slow;
 mod stale;
 mod support;
 mod tidy;
+mod v2;
 mod vulnerabilities;

@@ -98,7 +98,9 @@ impl World {
         };
         let proxy = Proxy::new(parts).await;
         let app = Arc::new(
-            App::new(proxy, self.settings.bases.clone()).with_patience(self.settings.patience),
+            App::new(proxy, self.settings.bases.clone())
+                .with_patience(self.settings.patience)
+                .with_v2(self.settings.options.v2),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.addr = listener.local_addr().unwrap();
@@ -235,6 +237,7 @@ fn settings(index: &str) -> Settings {
             network: Network::Online,
             honour_no_cache: true,
             web_links: WebLinks::Keep,
+            v2: true,
             memory: 16 << 20,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,
