@@ -32,6 +32,7 @@ const PLACES: &[(&str, &str)] = &[
 /// Types that are not carried.
 const DROPPED: &[&str] = &[
     "SearchGalleryQueryService",
+    "LegacyGallery",
     "PackagePublish",
     "SymbolPackagePublish",
 ];

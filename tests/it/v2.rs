@@ -55,7 +55,11 @@ fn next(world: &World, xml: &str) -> Option<String> {
 }
 
 async fn world() -> World {
-    World::demo().await
+    of(ExampleFeed::demo()).await
+}
+
+async fn of(feed: ExampleFeed) -> World {
+    World::with(feed, |settings| settings.options.v2 = true).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +182,7 @@ async fn packages_are_those_of_v3() {
 async fn many() -> World {
     let many = (0..300).map(|minor| Package::new("Example.Many", format!("1.{minor}.0")));
     let other = Package::new("Example.Other", "1.0.0");
-    World::new(ExampleFeed::new(many.chain([other])).unwrap()).await
+    of(ExampleFeed::new(many.chain([other])).unwrap()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +229,7 @@ async fn long_lists_are_paged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn searches_of_the_latest_go_page_by_page() {
     let packages = (0..130).map(|n| Package::new(format!("Example.P{n:03}"), "1.0.0"));
-    let world = World::new(ExampleFeed::new(packages).unwrap()).await;
+    let world = of(ExampleFeed::new(packages).unwrap()).await;
     let query =
         "/Search()?$filter=IsLatestVersion&searchTerm=''&includePrerelease=false&$orderby=Id";
     let mut found = Vec::new();
@@ -366,7 +370,7 @@ async fn a_missing_page_is_a_failure_not_a_shorter_list() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offline_lists_say_so() {
-    let mut world = World::demo().await;
+    let mut world = world().await;
     get(&world, "/FindPackagesById()?id='Example.Core'").await;
     world.quiet().await;
     world.stop().await;
@@ -433,7 +437,7 @@ async fn a_feed_with_an_older_registration_will_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_can_be_switched_off() {
-    let world = World::with(ExampleFeed::demo(), |settings| settings.options.v2 = false).await;
+    let world = World::demo().await;
     let response = get(&world, "/FindPackagesById()?id='Example.Core'").await;
     assert_eq!(response.status, 404);
     assert!(response.text().contains("v2 = false"));
@@ -444,6 +448,7 @@ async fn it_can_be_switched_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn links_follow_the_public_url() {
     let world = World::with(ExampleFeed::demo(), |settings| {
+        settings.options.v2 = true;
         settings.bases.public_url = Some("https://cache.test/nuget".parse().unwrap());
     })
     .await;
@@ -453,5 +458,7 @@ async fn links_follow_the_public_url() {
     assert!(found.contains("src=\"https://cache.test/nuget/api/v2/package/Example.Json/1.2.0\""));
     let icon = "<d:IconUrl>https://cache.test/nuget/v3/flat/example.json/1.2.0/icon</d:IconUrl>";
     assert!(found.contains(icon), "{found}");
-    assert!(!found.contains(world.up.base_url()), "{found}");
+    // Pages for people stay the feed's own.
+    let documents = format!("{}/v3", world.up.base_url());
+    assert!(!found.contains(&documents), "{found}");
 }

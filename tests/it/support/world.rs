@@ -237,7 +237,8 @@ fn settings(index: &str) -> Settings {
             network: Network::Online,
             honour_no_cache: true,
             web_links: WebLinks::Keep,
-            v2: true,
+            // The service index is then made of the upstream's alone.
+            v2: false,
             memory: 16 << 20,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,
