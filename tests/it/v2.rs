@@ -259,6 +259,87 @@ async fn searches_of_the_latest_go_page_by_page() {
     assert_eq!(all(&term, "DownloadCount")[0], "7", "what the search says");
 }
 
+/// The upstream's search gives at most two packages at a time, of those from `skip` on.
+fn give_two(world: &World, skip: usize, take: usize, total: usize) {
+    let ids = [
+        "Example.App",
+        "Example.Core",
+        "Example.Http",
+        "Example.Json",
+        "Example.Legacy",
+    ];
+    let data: Vec<_> = ids
+        .iter()
+        .skip(skip)
+        .take(2)
+        .map(|id| serde_json::json!({ "id": id, "version": "1.0.0", "versions": [] }))
+        .collect();
+    let body = serde_json::json!({ "totalHits": total, "data": data }).to_string();
+    let query = format!("prerelease=false&q=&skip={skip}&take={take}");
+    let path = format!("/search-usnc/query?{query}");
+    world.up.on(&path).reply(200, body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feeds_may_give_fewer_than_asked_and_not_say_how_many_there_are() {
+    for total in [5, 0] {
+        let world = world().await;
+        for (skip, take) in [(0, 4), (2, 2), (4, 4), (5, 3)] {
+            give_two(&world, skip, take, total);
+        }
+        let query = "/Search()?$filter=IsLatestVersion&searchTerm=''";
+        let first = xml(&world, &format!("{query}&$top=4")).await;
+        let rest = xml(&world, &format!("{query}&$skip=4&$top=4")).await;
+        let found = [entries(&first), entries(&rest)].concat();
+        let expected = [
+            "Example.App 1.0.0",
+            "Example.Core 1.1.0",
+            "Example.Http 1.0.0",
+            "Example.Json 1.2.0",
+            "Example.Legacy 0.2.0",
+        ];
+        assert_eq!(found, expected, "of {total}");
+        let log = world.up.log();
+        let went_on = log
+            .iter()
+            .any(|seen| seen.path_and_query.ends_with("&skip=2&take=2"));
+        assert!(went_on, "{log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_can_be_gathered_is_refused() {
+    let world = world().await;
+    let body = serde_json::json!({ "totalHits": 501, "data": [{ "id": "Example.App" }] });
+    let script = world.up.on("/search-usnc/query");
+    drop(script.reply(200, body.to_string()));
+    let response = get(&world, "/Search()?searchTerm='x'").await;
+    assert_eq!(response.status, 501);
+    assert!(
+        response.text().contains("more than 500 packages"),
+        "{response:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_filters_over_many_versions_are_bounded() {
+    let many = (0..3000).map(|patch| Package::new("Example.Many", format!("1.0.{patch}")));
+    let world = of(ExampleFeed::new(many).unwrap()).await;
+    let of_parts = |count| {
+        let parts = vec!["endswith(tolower(Version),'99')"; count].join("or ");
+        format!("/FindPackagesById()?id='Example.Many'&$filter={parts}").replace(' ', "+")
+    };
+    let found = entries(&xml(&world, &of_parts(3)).await);
+    let expected = (0..3000).filter(|patch| patch % 100 == 99);
+    let expected: Vec<_> = expected
+        .map(|patch| format!("Example.Many 1.0.{patch}"))
+        .collect();
+    assert_eq!(found, expected);
+    let refused = get(&world, &of_parts(190)).await;
+    assert_eq!(refused.status, 501, "{refused:?}");
+    assert!(refused.text().contains("3000 versions"), "{refused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_of_what_is_installed() {
     let world = world().await;

@@ -75,6 +75,11 @@ impl Filter {
         matches!(self.0.value(row), Value::Switch(true))
     }
 
+    /// What it costs to ask it of one package: 1 for each part, more for those that make text.
+    pub fn cost(&self) -> usize {
+        self.0.cost()
+    }
+
     /// The ids it asks for, in the order it names them, if it lets no other through.
     ///
     /// # Errors
@@ -133,6 +138,17 @@ impl Expr {
 
     fn holds(&self, row: &Row) -> bool {
         matches!(self.value(row), Value::Switch(true))
+    }
+
+    fn cost(&self) -> usize {
+        let of_all = |parts: &[Self]| parts.iter().map(Self::cost).sum::<usize>();
+        match self {
+            Self::Not(inner) => 1 + inner.cost(),
+            Self::All(parts) | Self::Any(parts) => 1 + of_all(parts),
+            Self::Compare(_, left, right) => 1 + left.cost() + right.cost(),
+            Self::Call(_, arguments) => 20 + of_all(arguments),
+            _ => 1,
+        }
     }
 
     /// Whether it is the id, in whatever case.

@@ -119,6 +119,16 @@ impl<'a> Facts<'a> {
         self.seen().incomplete
     }
 
+    /// Work on the blocking pool, as much at a time as documents are read.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let _turn = self.v2.turns.acquire().await;
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| Error::internal("working out a list panicked"))
+    }
+
     fn seen(&self) -> Seen {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.clone()

@@ -10,6 +10,7 @@ use super::Failure;
 use super::facts::{Facts, Question};
 use crate::nuget::v2::RequestError;
 use crate::nuget::v2::facts::{Hit, Hits};
+use crate::nuget::v2::filter::Filter;
 use crate::nuget::v2::request::{Installed, List, Source, Updates};
 use crate::nuget::v2::rows::{Row, choose, sort};
 
@@ -24,6 +25,13 @@ const GATHERED_MAX: usize = 500;
 
 /// Packages asked of the search at a time.
 const CHUNK: usize = 250;
+
+/// Most parts of filters and orders that are worked out for one list, over all its versions: a few
+/// seconds at worst.
+const COST_MAX: usize = 20_000_000;
+
+/// Below this it is done in no time.
+const COST_INLINE_MAX: usize = 20_000;
 
 /// A page of a list.
 pub(super) struct Found {
@@ -102,7 +110,7 @@ fn searched(list: &List) -> Option<Search<'_>> {
 
 /// All entries of a list, in order.
 async fn all(facts: &Facts<'_>, list: &List) -> Result<Vec<Row>, Failure> {
-    let mut rows = match &list.source {
+    let rows: Vec<Row> = match &list.source {
         Source::Ids(ids) => {
             let ids: Vec<_> = ids.iter().collect();
             let packages = facts.packages(&ids).await?.into_iter().flatten();
@@ -127,9 +135,30 @@ async fn all(facts: &Facts<'_>, list: &List) -> Result<Vec<Row>, Failure> {
             search.expand(facts, &hits).await?
         }
     };
-    choose(&mut rows, list.filter.as_ref());
-    sort(&mut rows, &list.orders);
-    Ok(rows)
+    settle(facts, list, rows).await
+}
+
+/// Chooses and orders, a lot of it away from where others are served.
+async fn settle(facts: &Facts<'_>, list: &List, mut rows: Vec<Row>) -> Result<Vec<Row>, Failure> {
+    let each = list.filter.as_ref().map_or(1, Filter::cost) + list.orders.len();
+    let cost = rows.len().saturating_mul(each);
+    if cost > COST_MAX {
+        let text = format!(
+            "{} versions are too many for a $filter this long",
+            rows.len()
+        );
+        return Err(RequestError::Unsupported(text).into());
+    }
+    let (filter, orders) = (list.filter.clone(), list.orders.clone());
+    let work = move || {
+        choose(&mut rows, filter.as_ref());
+        sort(&mut rows, &orders);
+        rows
+    };
+    if cost <= COST_INLINE_MAX {
+        return Ok(work());
+    }
+    Ok(facts.work(work).await?)
 }
 
 /// The updates of an installed package.
@@ -162,42 +191,66 @@ impl Search<'_> {
     }
 
     async fn page(&self, facts: &Facts<'_>) -> Result<Found, Failure> {
-        let (skip, limit) = (self.list.skip, limit(self.list));
-        let direct = self.ask(facts, skip, limit.max(1)).await?;
         let first = self.list.orders.first();
-        let by_id = first.filter(|order| order.property.name == "Id");
-        let known = direct.total.max(skip + direct.entries);
-        if let Some(order) = by_id.filter(|_| known <= ORDERED_MAX) {
-            return self.page_by_id(facts, order.descending).await;
+        if let Some(order) = first.filter(|order| order.property.name == "Id") {
+            match self.gather(facts, ORDERED_MAX).await {
+                Ok(hits) => return self.page_by_id(facts, hits, order.descending).await,
+                Err(Failure::Request(RequestError::Unsupported(_))) => {}
+                Err(failure) => return Err(failure),
+            }
         }
-        let shown = direct.entries.min(limit);
-        let left = match direct.total {
-            // Some feeds never say how many there are.
-            0 => direct.entries >= limit,
-            total => total > skip + shown,
+        let limit = limit(self.list);
+        let found = self.window(facts, limit).await?;
+        let shown = found.entries.min(limit);
+        let left = match found.total {
+            0 => shown == limit,
+            total => total > self.list.skip.saturating_add(shown),
         };
-        let window = &direct.hits[..direct.hits.len().min(limit)];
+        let hits = &found.hits[..found.hits.len().min(limit)];
         Ok(Found {
             more: more(self.list, shown, left),
-            total: (direct.total > 0).then_some(direct.total),
-            rows: self.chosen(facts, window).await?,
+            total: (found.total > 0).then_some(found.total),
+            rows: self.chosen(facts, hits).await?,
         })
     }
 
-    async fn page_by_id(&self, facts: &Facts<'_>, descending: bool) -> Result<Found, Failure> {
-        let mut hits = self.gather(facts, ORDERED_MAX).await?;
+    async fn page_by_id(
+        &self,
+        facts: &Facts<'_>,
+        mut hits: Vec<Hit>,
+        descending: bool,
+    ) -> Result<Found, Failure> {
         hits.sort_by(|left, right| left.id.cmp(&right.id));
         if descending {
             hits.reverse();
         }
         let (skip, total) = (self.list.skip, hits.len());
         let window: Vec<Hit> = hits.into_iter().skip(skip).take(limit(self.list)).collect();
-        let left = total > skip + window.len();
+        let left = total > skip.saturating_add(window.len());
         Ok(Found {
             more: more(self.list, window.len(), left),
             total: Some(total),
             rows: self.chosen(facts, &window).await?,
         })
+    }
+
+    /// What lies from `$skip` on. Feeds may give fewer at a time than they are asked for, and some
+    /// never say how many there are.
+    async fn window(&self, facts: &Facts<'_>, wanted: usize) -> Result<Hits, Failure> {
+        let skip = self.list.skip;
+        let mut found = self.ask(facts, skip, wanted.max(1)).await?;
+        let mut last = found.entries;
+        while last > 0 && found.entries < wanted {
+            let at = skip.saturating_add(found.entries);
+            if (1..=at).contains(&found.total) {
+                break;
+            }
+            let part = self.ask(facts, at, wanted - found.entries).await?;
+            last = part.entries;
+            found.entries += part.entries;
+            found.hits.extend(part.hits);
+        }
+        Ok(found)
     }
 
     async fn chosen(&self, facts: &Facts<'_>, hits: &[Hit]) -> Result<Vec<Row>, Failure> {

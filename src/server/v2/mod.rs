@@ -272,3 +272,16 @@ fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.write_all(body)?;
     encoder.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_ends_at_a_segment() {
+        assert_eq!(below("/api/v2"), Some(""));
+        assert_eq!(below("/api/v2/Packages"), Some("/Packages"));
+        assert_eq!(below("/api/v2x"), None);
+        assert_eq!(below("/api/v3"), None);
+    }
+}

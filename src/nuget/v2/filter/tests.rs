@@ -124,6 +124,14 @@ fn size_and_depth_are_bounded() {
 }
 
 #[test]
+fn cost_grows_with_the_parts() {
+    let cost = |filter: &str| Filter::parse(filter).unwrap().cost();
+    assert_eq!(cost("IsLatestVersion"), 1);
+    assert_eq!(cost("Id eq 'a' and not IsPrerelease"), 1 + 3 + 2);
+    assert!(cost("substringof('a',Id)") > 5 * cost("Id eq 'a'"));
+}
+
+#[test]
 fn ids_are_found_where_no_other_passes() {
     let ids = |filter: &str| {
         let ids = Filter::parse(filter).unwrap().ids();
