@@ -109,7 +109,7 @@ impl Daemon {
         Ok(Self {
             listener,
             address,
-            app: Arc::new(App::new(proxy, bases)),
+            app: Arc::new(App::new(proxy, bases).with_v2(config.v2)),
             limits: Limits {
                 connections_max: config.connections_max as usize,
                 shutdown_timeout: config.shutdown_timeout,
@@ -180,6 +180,7 @@ fn options(config: &Config) -> Options {
         network: config.network,
         honour_no_cache: config.honour_no_cache,
         web_links: config.web_links,
+        v2: config.v2,
         memory: config.cache.memory / 2,
         document_size_max: config.cache.document_size_max,
         package_size_max: config.cache.package_size_max,

@@ -50,6 +50,7 @@ impl Config {
             network: Network::Online,
             honour_no_cache: true,
             web_links: WebLinks::Keep,
+            v2: true,
             shutdown_timeout: Duration::ZERO,
             connections_max: 0,
             feed: FeedConfig {

@@ -52,6 +52,8 @@ pub struct Config {
     pub honour_no_cache: bool,
     /// What becomes of links to pages for people.
     pub web_links: WebLinks,
+    /// Whether clients that speak V2 are served.
+    pub v2: bool,
     /// How long requests in progress may go on after the signal to stop.
     pub shutdown_timeout: Duration,
     /// The most client connections at a time.

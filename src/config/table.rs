@@ -111,6 +111,13 @@ const SERVER: &[Setting] = &[
         short: None,
     },
     Setting {
+        key: "v2",
+        default: "true",
+        kind: Kind::Switch(|config, switch| config.v2 = switch),
+        doc: "Whether clients that speak V2 (NuGet 2, Chocolatey, PowerShellGet, `nuget list`) are served at `/api/v2`, and told so by the service index (`LegacyGallery`).",
+        short: None,
+    },
+    Setting {
         key: "shutdown_timeout",
         default: "\"30s\"",
         kind: Kind::Period(Duration::ZERO, HOUR, |config, period| {

@@ -9,4 +9,5 @@ pub mod resource;
 pub mod rewrite;
 pub mod route;
 pub mod service_index;
+pub mod v2;
 pub mod version;

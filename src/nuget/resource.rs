@@ -42,6 +42,9 @@ pub enum At {
     /// A URI template below the base of another resource: only the text before the first brace is
     /// changed.
     Template,
+    /// The V2 endpoint, beside `/v3/`: ours answers from V3 documents, so it is offered whether or
+    /// not the upstream has one, and leads nowhere upstream.
+    V2,
     /// A URI template of web pages for people: kept as it is, or dropped by `web_links`.
     WebPage,
 }
@@ -227,6 +230,13 @@ pub const RESOURCES: &[Resource] = &[
         docs: CATALOG_DOCS,
     },
     Resource {
+        name: "LegacyGallery",
+        slug: "",
+        types: &["LegacyGallery/2.0.0", "LegacyGallery"],
+        at: At::V2,
+        docs: &[],
+    },
+    Resource {
         name: "ReadmeUriTemplate",
         slug: "",
         types: &["ReadmeUriTemplate/6.13.0", "ReadmeUriTemplate/Versioned"],
@@ -333,7 +343,7 @@ mod tests {
     #[test]
     fn templates_have_no_documents_of_their_own() {
         for resource in RESOURCES {
-            let template = matches!(resource.at, At::Template | At::WebPage);
+            let template = matches!(resource.at, At::Template | At::WebPage | At::V2);
             assert_eq!(template, resource.slug.is_empty(), "{}", resource.name);
             assert_eq!(template, resource.docs.is_empty(), "{}", resource.name);
         }

@@ -36,6 +36,8 @@ pub struct Options {
     pub honour_no_cache: bool,
     /// What becomes of templates of web pages.
     pub web_links: WebLinks,
+    /// Whether the service index offers V2.
+    pub v2: bool,
     /// Bytes of memory for rendered documents.
     pub memory: u64,
     /// Longest document, in bytes.

@@ -138,6 +138,7 @@ impl Engine {
             discovered,
             gzip: request.gzip,
             web_links: self.options.web_links,
+            v2: self.options.v2,
         };
         if let Some(rendered) = self.views.hot(&subject).await {
             return Ok(self.rendered_reply(entry, &rendered, cache));

@@ -64,6 +64,8 @@ pub struct Subject {
     pub gzip: bool,
     /// What becomes of templates of web pages.
     pub web_links: WebLinks,
+    /// Whether the service index offers V2.
+    pub v2: bool,
 }
 
 type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
@@ -181,6 +183,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
             let options = RenderOptions {
                 base: &subject.base,
                 web_links: subject.web_links,
+                v2: subject.v2,
             };
             (Bytes::from(known.index.render(&options)), Vec::new(), 0)
         }

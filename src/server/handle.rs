@@ -10,14 +10,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
-use crate::nuget::resource::View;
+use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
-use crate::proxy::{self, Proxy};
+use crate::proxy::{self, Proxy, Reply};
 use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
+use crate::server::v2::{self, V2};
 use crate::server::{own, respond, trickle};
 
 /// Longest request target, in bytes.
@@ -43,6 +44,8 @@ pub struct App {
     run: u64,
     warned: Cache<HeaderValue, ()>,
     patience: Duration,
+    /// `None` where V2 is not spoken.
+    pub(super) v2: Option<V2>,
 }
 
 /// The two ends of a connection.
@@ -55,10 +58,10 @@ pub struct Ends {
 }
 
 /// A response and what is counted of it.
-struct Answer {
-    response: Response<ResponseBody>,
-    resource: &'static str,
-    cache: CacheStatus,
+pub(super) struct Answer {
+    pub(super) response: Response<ResponseBody>,
+    pub(super) resource: &'static str,
+    pub(super) cache: CacheStatus,
 }
 
 impl App {
@@ -77,7 +80,15 @@ impl App {
             run,
             warned,
             patience: trickle::PATIENCE,
+            v2: Some(V2::default()),
         }
+    }
+
+    /// The same, speaking V2 or not.
+    #[must_use]
+    pub fn with_v2(self, spoken: bool) -> Self {
+        let v2 = spoken.then(V2::default);
+        Self { v2, ..self }
     }
 
     /// The same, waiting this long for a document before its head is sent.
@@ -142,6 +153,9 @@ impl App {
         if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
             return own(resource, response);
         }
+        if let Some(path) = v2::below(below) {
+            return self.v2(ends, parts, path).await;
+        }
         let routed = below.strip_prefix("/v3/").ok_or(RouteError::NotFound);
         let target = match routed.and_then(|path| route::parse(path, parts.uri.query())) {
             Ok(target) => target,
@@ -154,7 +168,11 @@ impl App {
         }
     }
 
-    fn base_of(&self, ends: Ends, parts: &http::request::Parts) -> Result<Arc<str>, BaseError> {
+    pub(super) fn base_of(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+    ) -> Result<Arc<str>, BaseError> {
         let host = parts
             .headers
             .get(HOST)
@@ -167,23 +185,14 @@ impl App {
         })
     }
 
-    async fn document(
+    pub(super) async fn document(
         &self,
         parts: &http::request::Parts,
         target: Target,
         base: Arc<str>,
     ) -> Answer {
         let rule = target.rule;
-        let head = parts.method == Method::HEAD;
-        let request = proxy::Request {
-            target,
-            base,
-            head,
-            whole: parts.version < Version::HTTP_11,
-            gzip: accepts_gzip(&parts.headers),
-            directives: directives_of(&parts.headers),
-            identity: identity_of(&parts.headers),
-        };
+        let request = request_of(parts, target, base);
         let serving = self.proxy.serve(&request);
         let served = if may_trickle(&request) {
             let Ok(served) = tokio::time::timeout(self.patience, serving).await else {
@@ -198,6 +207,17 @@ impl App {
         } else {
             serving.await
         };
+        self.served(parts, rule, served)
+    }
+
+    /// The response for what was served of a document, or for why there is none.
+    pub(super) fn served(
+        &self,
+        parts: &http::request::Parts,
+        rule: &DocRule,
+        served: Result<Reply, proxy::Error>,
+    ) -> Answer {
+        let head = parts.method == Method::HEAD;
         match served {
             Ok(reply) => {
                 let (cache, warning) = (reply.cache, reply.warning.clone());
@@ -291,6 +311,23 @@ impl App {
     }
 }
 
+/// A request for a document, as its headers want it.
+pub(super) fn request_of(
+    parts: &http::request::Parts,
+    target: Target,
+    base: Arc<str>,
+) -> proxy::Request {
+    proxy::Request {
+        target,
+        base,
+        head: parts.method == Method::HEAD,
+        whole: parts.version < Version::HTTP_11,
+        gzip: accepts_gzip(&parts.headers),
+        directives: directives_of(&parts.headers),
+        identity: identity_of(&parts.headers),
+    }
+}
+
 /// Whether white space may precede the response: a JSON document that need not have a length.
 fn may_trickle(request: &proxy::Request) -> bool {
     request.target.rule.view != View::Raw && !request.head && !request.whole
@@ -304,7 +341,7 @@ fn drop_body(response: &mut Response<ResponseBody>) {
     }
 }
 
-fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
+pub(super) fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
     let clean: String = text
         .chars()
         .map(|char| if char.is_ascii_graphic() { char } else { ' ' })
@@ -323,7 +360,7 @@ fn unroutable(error: RouteError) -> Response<ResponseBody> {
     own::text(status, format!("{error}\n"))
 }
 
-fn misdirected(error: &BaseError) -> Response<ResponseBody> {
+pub(super) fn misdirected(error: &BaseError) -> Response<ResponseBody> {
     let status = match error {
         BaseError::NoHost => StatusCode::BAD_REQUEST,
         BaseError::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,

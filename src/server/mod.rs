@@ -11,6 +11,7 @@ mod own;
 mod range;
 mod respond;
 mod trickle;
+mod v2;
 
 pub use base::BaseRules;
 pub use handle::App;

@@ -14,6 +14,9 @@ use crate::feed::{CLASSIC, MANY, MODERN, closure};
 
 const NUGET7: &[&str] = &["nuget7.sh"];
 
+/// Debian's NuGet, which lies where its package puts it.
+const V2_ONLY: &str = "/usr/bin/nuget";
+
 /// One line of the result.
 pub struct Case {
     pub name: &'static str,
@@ -96,6 +99,36 @@ pub const CASES: &[Case] = &[
         nothing,
     ),
     case(
+        "NuGet 2.8.7 installs the closure over V2",
+        V2_ONLY,
+        install28,
+        classic,
+    ),
+    case(
+        "NuGet 2.8.7 lists packages over V2",
+        V2_ONLY,
+        list28,
+        nothing,
+    ),
+    case(
+        "nuget.exe 5.8.0 lists packages over V2",
+        "nuget-5.8.0.exe",
+        list58,
+        nothing,
+    ),
+    case(
+        "nuget.exe 4.7.1 lists packages over V2",
+        "nuget-4.7.1.exe",
+        list47,
+        nothing,
+    ),
+    case(
+        "nuget.exe 5.8.0 installs the closure over V2",
+        "nuget-5.8.0.exe",
+        install58_v2,
+        modern,
+    ),
+    case(
         "node-nuget-client searches and downloads",
         "js/jsclient.js",
         javascript,
@@ -141,6 +174,11 @@ impl Case {
     /// Whether its client is there.
     pub fn installed(&self, bench: &Bench) -> bool {
         bench.tools.join(self.needs).exists()
+    }
+
+    /// Whether there is anything to ask: the feed itself does not speak V2.
+    pub fn applies(&self, bench: &Bench) -> bool {
+        !bench.direct || !self.name.ends_with("over V2")
     }
 
     /// Runs it.
@@ -297,6 +335,90 @@ fn javascript(bench: &Bench, home: &Path) -> Result<(), Failure> {
     let script = script.to_str().unwrap_or_default();
     let said = bench.run(home, &["node"], &[script, &bench.source, "out"])?;
     expect(&said, "search")
+}
+
+/// The V2 source of the same feed.
+fn v2(bench: &Bench) -> String {
+    bench.source.replace("/v3/index.json", "/api/v2")
+}
+
+fn install28(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let out = home.join("out");
+    let args = [
+        "install",
+        "Closure.App",
+        "-Version",
+        CLASSIC,
+        "-Source",
+        &v2(bench),
+        "-Prerelease",
+        "-OutputDirectory",
+        out.to_str().unwrap_or_default(),
+    ];
+    bench.run(home, &["nuget28.sh"], &args).map(drop)
+}
+
+fn list28(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let source = v2(bench);
+    let client = ["nuget28.sh"];
+    let said = bench.run(home, &client, &["list", "closure", "-Source", &source])?;
+    expect(&said, "Closure.Core 2.0.0")?;
+    expect(&said, "Closure.DATA 1.0.0").or_else(|_| expect(&said, "Closure.Data 1.0.0"))?;
+    let all = ["list", "Closure.Many", "-AllVersions", "-Source", &source];
+    expect_versions(&bench.run(home, &client, &all)?)
+}
+
+fn list58(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    list(bench, home, "nuget-5.8.0.exe")
+}
+
+fn list47(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    list(bench, home, "nuget-4.7.1.exe")
+}
+
+/// Through the V3 source, whose service index names the V2 one.
+fn list(bench: &Bench, home: &Path, exe: &str) -> Result<(), Failure> {
+    let client = ["nuget58.sh", exe];
+    let latest = ["list", "closure", "-Source", &bench.source];
+    let said = bench.run(home, &client, &latest)?;
+    expect(&said, "Closure.Core 2.0.0")?;
+    expect(&said, "Closure.Many 1.299.0")?;
+    let prereleases = ["list", "closure", "-Prerelease", "-Source", &bench.source];
+    let said = bench.run(home, &client, &prereleases)?;
+    expect(&said, "2.0.0-Beta.1")?;
+    let all = [
+        "list",
+        "Closure.Many",
+        "-AllVersions",
+        "-Source",
+        &bench.source,
+    ];
+    expect_versions(&bench.run(home, &client, &all)?)
+}
+
+fn expect_versions(said: &str) -> Result<(), Failure> {
+    // The console's own codes may stand before the first.
+    match said.matches("Closure.Many 1.").count() {
+        MANY => Ok(()),
+        other => Err(format!("{other} versions instead of {MANY}: {said}")),
+    }
+}
+
+fn install58_v2(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let out = home.join("out");
+    let args = [
+        "install",
+        "Closure.App",
+        "-Version",
+        MODERN,
+        "-Source",
+        &v2(bench),
+        "-Prerelease",
+        "-OutputDirectory",
+        out.to_str().unwrap_or_default(),
+    ];
+    let client = ["nuget58.sh", "nuget-5.8.0.exe"];
+    bench.run(home, &client, &args).map(drop)
 }
 
 fn expect(said: &str, part: &str) -> Result<(), Failure> {

@@ -31,4 +31,5 @@ mod slow;
 mod stale;
 mod support;
 mod tidy;
+mod v2;
 mod vulnerabilities;

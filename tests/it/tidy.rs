@@ -243,6 +243,7 @@ fn resources() -> String {
             At::Document => format!("`/v3/{}/index.json`", row.slug),
             At::Versioned => format!("`/v3/{}/{{type}}/index.json`, over https only", row.slug),
             At::Template => "template below another resource".to_owned(),
+            At::V2 => "`/api/v2`".to_owned(),
             At::WebPage => "web page of the upstream, kept or dropped".to_owned(),
         };
         writeln!(table, "| {} | {} | {place} |", row.name, types.join(", ")).unwrap();

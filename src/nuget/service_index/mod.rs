@@ -15,7 +15,7 @@ use url::Url;
 
 pub use self::parse::{IndexError, IndexErrorKind, MAX_BYTES, MAX_RESOURCES};
 use self::parse::{nameable, origin};
-pub use self::render::{RenderOptions, WebLinks};
+pub use self::render::{RenderOptions, WebLinks, gallery};
 use super::link_map::LinkMap;
 use super::resource::{self, At, RESOURCES, Resource};
 
@@ -92,7 +92,7 @@ impl ServiceIndex {
                         }
                         pairs.push((address, format!("{}/index.json", row.slug)));
                     }
-                    At::Versioned | At::Template | At::WebPage => {}
+                    At::Versioned | At::Template | At::WebPage | At::V2 => {}
                 }
             }
         }
@@ -102,7 +102,9 @@ impl ServiceIndex {
     /// The hosts, with a port unless it is the scheme's own, of every known resource that a proxy
     /// fetches from; pages for people are none.
     pub fn hosts(&self) -> BTreeSet<String> {
-        let fetched = RESOURCES.iter().filter(|row| row.at != At::WebPage);
+        let fetched = RESOURCES
+            .iter()
+            .filter(|row| !matches!(row.at, At::WebPage | At::V2));
         let names = fetched.flat_map(|row| row.types);
         names
             .flat_map(|name| self.with_type(name))
@@ -158,7 +160,7 @@ fn address(at: At, id: &str) -> String {
         At::Base if path.ends_with('/') => path.to_owned(),
         At::Base => format!("{path}/"),
         At::Endpoint => path.to_owned(),
-        At::Document | At::Versioned | At::Template | At::WebPage => id.to_owned(),
+        At::Document | At::Versioned | At::Template | At::WebPage | At::V2 => id.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Entry, ServiceIndex, address, suffix_of};
 use crate::nuget::link_map::LinkMap;
@@ -31,6 +31,8 @@ pub struct RenderOptions<'a> {
     pub base: &'a str,
     /// What becomes of web pages.
     pub web_links: WebLinks,
+    /// Whether V2 is spoken, and offered.
+    pub v2: bool,
 }
 
 /// Slug by name of the resource and upstream URL.
@@ -64,6 +66,12 @@ impl ServiceIndex {
                 }
             }
         }
+        for name in own_types(options) {
+            let id = gallery(options.base);
+            if seen.insert((name, id.clone(), None)) {
+                resources.push(json!({ "@id": id, "@type": name, "comment": "The V2 protocol" }));
+            }
+        }
         let mut top = self.top.clone();
         top.insert("resources".to_owned(), Value::from(resources));
         format!("{:#}", Value::from(top)).into_bytes()
@@ -85,6 +93,18 @@ impl ServiceIndex {
     }
 }
 
+/// The types of what we offer whether or not the upstream does.
+fn own_types(options: &RenderOptions<'_>) -> impl Iterator<Item = &'static str> {
+    let rows = RESOURCES.iter().filter(|row| row.at == At::V2);
+    let rows = rows.filter(move |_| options.v2);
+    rows.flat_map(|row| row.types).copied()
+}
+
+/// Where V2 is spoken, for a base that ends in `/v3/`; without a slash, as nuget.org's.
+pub fn gallery(base: &str) -> String {
+    format!("{}api/v2", base.strip_suffix("v3/").unwrap_or(base))
+}
+
 impl Known {
     /// The `@id` under which a type of the upstream's `id` is offered; `None` when it is not.
     fn our_id(&self, id: &str, name: &str, options: &RenderOptions<'_>) -> Option<String> {
@@ -103,6 +123,7 @@ impl Known {
                     .resolve(prefix)
                     .map(|ours| format!("{base}{ours}{template}"))
             }
+            At::V2 => options.v2.then(|| gallery(base)),
             At::WebPage => (options.web_links == WebLinks::Keep).then(|| id.to_owned()),
         }
     }
@@ -125,16 +146,18 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::tests::{index, nuget_org, parse_value};
     use super::*;
 
     const BASE: &str = "https://cache.example/n/v3/";
 
     fn render(index: &ServiceIndex, base: &str, web_links: WebLinks) -> Value {
-        let bytes = index.render(&RenderOptions { base, web_links });
-        serde_json::from_slice(&bytes).unwrap()
+        let options = RenderOptions {
+            base,
+            web_links,
+            v2: false,
+        };
+        serde_json::from_slice(&index.render(&options)).unwrap()
     }
 
     /// Pairs of type and `@id` below `BASE` (or whole, if elsewhere).
@@ -316,6 +339,33 @@ mod tests {
                 ("RegistrationsBaseUrl/Versioned", "registration-gz-semver2/"),
             ],
         );
+    }
+
+    #[test]
+    fn v2_is_offered_whether_or_not_the_upstream_does() {
+        for resources in [
+            json!([{"@id": "https://h/f", "@type": "PackageBaseAddress/3.0.0"}]),
+            json!([
+                {"@id": "https://h/f", "@type": "PackageBaseAddress/3.0.0"},
+                {"@id": "https://h/api/v2/", "@type": ["LegacyGallery/2.0.0", "LegacyGallery"]},
+            ]),
+        ] {
+            let options = RenderOptions {
+                base: BASE,
+                web_links: WebLinks::Keep,
+                v2: true,
+            };
+            let shown = index(&resources).render(&options);
+            let shown: Value = serde_json::from_slice(&shown).unwrap();
+            let ours = "https://cache.example/n/api/v2";
+            let expected = [
+                ("PackageBaseAddress/3.0.0", "flat/"),
+                ("LegacyGallery/2.0.0", ours),
+                ("LegacyGallery", ours),
+            ];
+            assert_eq!(pairs(&shown), expected);
+            check(&resources, &expected[..1]);
+        }
     }
 
     #[test]

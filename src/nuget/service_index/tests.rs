@@ -278,8 +278,6 @@ fn nuget_org_is_understood() {
         index.unknown(),
         [
             "SearchGalleryQueryService/3.0.0-rc",
-            "LegacyGallery",
-            "LegacyGallery/2.0.0",
             "PackagePublish/2.0.0",
             "SymbolPackagePublish/4.9.0"
         ]

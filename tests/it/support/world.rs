@@ -103,7 +103,9 @@ impl World {
         };
         let proxy = Proxy::new(parts).await;
         let app = Arc::new(
-            App::new(proxy, self.settings.bases.clone()).with_patience(self.settings.patience),
+            App::new(proxy, self.settings.bases.clone())
+                .with_patience(self.settings.patience)
+                .with_v2(self.settings.options.v2),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.addr = listener.local_addr().unwrap();
@@ -241,6 +243,8 @@ fn settings(index: &str) -> Settings {
             network: Network::Online,
             honour_no_cache: true,
             web_links: WebLinks::Keep,
+            // The service index is then made of the upstream's alone.
+            v2: false,
             memory: 16 << 20,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,

@@ -1,0 +1,287 @@
+//! `/api/v2`: V2 clients, answered from V3 documents of the same feed.
+//!
+//! What is asked is parsed by [`crate::nuget::v2`]; the documents that tell the answer are asked for
+//! on the ordinary path of any request, so that they are cached, joined and served stale like all
+//! others ([`facts`]). [`list`] chooses and pages. Invariant: an answer that is missing a document
+//! because the upstream failed is that failure, never a shorter list.
+
+mod facts;
+mod list;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use crate::entry::Digest;
+use crate::nuget::id::PackageId;
+use crate::nuget::resource::{Check, DocRule, View};
+use crate::nuget::route::{self, Target};
+use crate::nuget::service_index::gallery;
+use crate::nuget::v2::atom::{self, Head};
+use crate::nuget::v2::request::{self, List, V2Request};
+use crate::nuget::v2::{RequestError, metadata};
+use crate::nuget::version::PackageVersion;
+use crate::observe::CacheStatus;
+use crate::policy::class::Class;
+use crate::proxy::{self, Body, Reply};
+use crate::server::body::ResponseBody;
+use crate::server::handle::{Answer, App, Ends, insert_warning, misdirected, request_of};
+use crate::server::own;
+use facts::Facts;
+
+pub use facts::V2;
+
+/// A document below `/api/v2`: metric label, and how caches in front of us may keep it.
+const fn document(name: &'static str, class: Class) -> DocRule {
+    DocRule {
+        name,
+        pattern: "",
+        class,
+        negative: false,
+        view: View::Document,
+        check: Check::Xml,
+    }
+}
+
+const SERVICE: DocRule = document("v2_service", Class::Index);
+const METADATA: DocRule = document("v2_metadata", Class::Index);
+const ENTRY: DocRule = document("v2_entry", Class::Metadata);
+const VERSIONS: DocRule = document("v2_versions", Class::Metadata);
+const PACKAGES: DocRule = document("v2_packages", Class::Query);
+const SEARCH: DocRule = document("v2_search", Class::Query);
+const UPDATES: DocRule = document("v2_updates", Class::Query);
+const COUNT: DocRule = document("v2_count", Class::Query);
+/// A package that is named by nothing but its id.
+const LATEST: DocRule = document("v2_latest", Class::Metadata);
+
+/// Below this, compressing costs more bytes and time than it saves.
+const GZIP_MIN: usize = 1024;
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failure {
+    /// The request.
+    Request(RequestError),
+    /// A document that the answer needs.
+    Proxy(proxy::Error),
+}
+
+impl From<proxy::Error> for Failure {
+    fn from(error: proxy::Error) -> Self {
+        Self::Proxy(error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// The path below `/api/v2`, if it is there.
+pub(super) fn below(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/api/v2")?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+impl App {
+    /// Answers a request for a path below `/api/v2`.
+    pub(super) async fn v2(&self, ends: Ends, parts: &http::request::Parts, path: &str) -> Answer {
+        let own = |resource, response| Answer {
+            response,
+            resource,
+            cache: CacheStatus::Own,
+        };
+        let Some(v2) = &self.v2 else {
+            let text = "V2 clients are not served here (v2 = false)\n";
+            return own("none", own::text(StatusCode::NOT_FOUND, text));
+        };
+        let asked = match request::parse(path, parts.uri.query()) {
+            Ok(asked) => asked,
+            Err(error) => return own("none", refused(&error)),
+        };
+        let rule = rule_of(&asked);
+        let base = match self.base_of(ends, parts) {
+            Ok(base) => base,
+            Err(error) => return own(rule.name, misdirected(&error)),
+        };
+        let like = request_of(parts, Target::service_index(), Arc::clone(&base));
+        let facts = Facts::new(self.proxy(), v2, like);
+        if let V2Request::Package(id, version) = asked {
+            return match file(&facts, &id, version).await {
+                Ok(target) => self.document(parts, target, base).await,
+                Err(Failure::Request(error)) => own(rule.name, refused(&error)),
+                Err(Failure::Proxy(error)) => self.served(parts, rule, Err(error)),
+            };
+        }
+        match answer(&facts, &asked).await {
+            Ok((content_type, body)) => {
+                let reply = facts.reply(content_type, body);
+                let mut answer = self.served(parts, rule, Ok(reply));
+                if facts.is_incomplete() {
+                    let text = "nugate is offline: what is not stored is not listed";
+                    insert_warning(&mut answer.response, text);
+                }
+                answer
+            }
+            Err(Failure::Request(error)) => own(rule.name, refused(&error)),
+            Err(Failure::Proxy(error)) => self.served(parts, rule, Err(error)),
+        }
+    }
+}
+
+const fn rule_of(asked: &V2Request) -> &'static DocRule {
+    match asked {
+        V2Request::Service => &SERVICE,
+        V2Request::Metadata => &METADATA,
+        V2Request::Entry(..) => &ENTRY,
+        V2Request::Package(..) => &LATEST,
+        V2Request::Count(_) => &COUNT,
+        V2Request::List(list) => match list.name.as_bytes() {
+            b"FindPackagesById" => &VERSIONS,
+            b"Search" => &SEARCH,
+            b"GetUpdates" => &UPDATES,
+            _ => &PACKAGES,
+        },
+    }
+}
+
+fn refused(error: &RequestError) -> Response<ResponseBody> {
+    let status = match error {
+        RequestError::NotFound => StatusCode::NOT_FOUND,
+        RequestError::Bad(_) => StatusCode::BAD_REQUEST,
+        RequestError::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+    };
+    own::text(status, format!("{error}\n"))
+}
+
+/// The package file of a version, or of the latest: releases go before prereleases.
+async fn file(
+    facts: &Facts<'_>,
+    id: &PackageId,
+    version: Option<PackageVersion>,
+) -> Result<Target, Failure> {
+    let version = match version {
+        Some(version) => version,
+        None => latest(facts, id).await?,
+    };
+    let text = facts::segment(id.as_str());
+    let path = format!("flat/{text}/{version}/{text}.{version}.nupkg");
+    let target = route::parse(&path, None);
+    target.map_err(|_| Failure::Request(RequestError::NotFound))
+}
+
+async fn latest(facts: &Facts<'_>, id: &PackageId) -> Result<PackageVersion, Failure> {
+    let package = facts.package(id).await?;
+    let rows = package.map_or_else(Vec::new, |package| package.rows(true));
+    let release = rows.iter().find(|row| row.latest);
+    let found = release.or_else(|| rows.iter().find(|row| row.absolute_latest));
+    let found = found.ok_or(Failure::Proxy(proxy::Error::NotFound))?;
+    Ok(found.release().parsed.clone())
+}
+
+/// `Content-Type` and body of a document.
+async fn answer(facts: &Facts<'_>, asked: &V2Request) -> Result<(&'static str, Vec<u8>), Failure> {
+    let base = format!("{}/", gallery(facts.base()));
+    match asked {
+        V2Request::Service => {
+            let body = metadata::service(&base).into_bytes();
+            Ok((metadata::SERVICE_TYPE, body))
+        }
+        V2Request::Metadata => Ok((metadata::METADATA_TYPE, metadata::schema().into_bytes())),
+        V2Request::List(asked) => {
+            let body = feed(facts, &base, asked).await?;
+            Ok((atom::FEED_TYPE, body))
+        }
+        V2Request::Count(asked) => {
+            let count = list::count(facts, asked).await?;
+            Ok(("text/plain; charset=utf-8", count.to_string().into_bytes()))
+        }
+        V2Request::Entry(id, version, select) => {
+            let rows = facts.package(id).await?;
+            let rows = rows.map_or_else(Vec::new, |package| package.rows(true));
+            let row = rows.iter().find(|row| row.release().parsed == *version);
+            let row = row.ok_or(Failure::Proxy(proxy::Error::NotFound))?;
+            let head = Head {
+                base: &base,
+                name: "Packages",
+                count: None,
+                next: None,
+                select: select.as_deref(),
+            };
+            let body = atom::entry(&head, row).map_err(|error| unwritten(&error))?;
+            Ok((atom::ENTRY_TYPE, body))
+        }
+        V2Request::Package(..) => Err(Failure::Request(RequestError::NotFound)),
+    }
+}
+
+async fn feed(facts: &Facts<'_>, base: &str, asked: &List) -> Result<Vec<u8>, Failure> {
+    let found = list::page(facts, asked).await?;
+    let count = match (asked.count, found.total) {
+        (true, None) => Some(list::count(facts, asked).await?),
+        (true, total) => total,
+        (false, _) => None,
+    };
+    let next = found.more.map(|shown| asked.next(shown));
+    let head = Head {
+        base,
+        name: asked.name,
+        count,
+        next: next.as_deref(),
+        select: asked.select.as_deref(),
+    };
+    atom::feed(&head, &found.rows).map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &std::io::Error) -> Failure {
+    Failure::Proxy(proxy::Error::internal(format!("cannot write XML: {error}")))
+}
+
+/// A reply of our own making; how it came about is that of what it was made of.
+fn reply(content_type: &str, body: Vec<u8>, gzip: bool, seen: facts::Seen) -> Reply {
+    let compressed = (gzip && body.len() >= GZIP_MIN).then(|| compress(&body));
+    let (body, gzip) = match compressed {
+        Some(Ok(body)) => (body, true),
+        _ => (body, false),
+    };
+    let tag = Digest::of(&body).to_hex();
+    Reply {
+        etag: Some(format!(
+            "\"{}{}\"",
+            &tag[..32],
+            if gzip { "-gz" } else { "" }
+        )),
+        body: Body::Bytes(Bytes::from(body)),
+        content_type: Some(content_type.to_owned()),
+        last_modified: None,
+        gzip,
+        varies: true,
+        age: seen.age.unwrap_or(Duration::ZERO),
+        cache: seen.cache,
+        warning: seen.warning,
+    }
+}
+
+fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    use std::io::Write as _;
+    let level = flate2::Compression::fast();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), level);
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_ends_at_a_segment() {
+        assert_eq!(below("/api/v2"), Some(""));
+        assert_eq!(below("/api/v2/Packages"), Some("/Packages"));
+        assert_eq!(below("/api/v2x"), None);
+        assert_eq!(below("/api/v3"), None);
+    }
+}
