@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::config::Config;
+use crate::config::{Config, FeedConfig};
+use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::discover;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
@@ -61,7 +63,10 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let feed = Feed::new(feed_options(config))?;
+        let feeds: Vec<Feed> = config
+            .feeds()
+            .map(|feed| Feed::new(feed_options(feed)))
+            .collect::<Result<_, _>>()?;
         let metrics = Arc::new(Metrics::new()?);
         let store = Store::open(StoreOptions {
             dir: config.cache.dir.clone(),
@@ -78,14 +83,7 @@ impl Daemon {
             .await
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let proxy = Proxy::new(Parts {
-            store,
-            feed,
-            clock: Clock::System,
-            metrics,
-            options: options(config),
-        })
-        .await;
+        let group = group(config, feeds, &store, &metrics).await;
         let bases = BaseRules {
             public_url: config.public_url.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
@@ -94,7 +92,7 @@ impl Daemon {
         Ok(Self {
             listener,
             address,
-            app: Arc::new(App::new(proxy, bases)),
+            app: Arc::new(App::new(group, bases)),
             limits: Limits {
                 connections_max: config.connections_max as usize,
                 shutdown_timeout: config.shutdown_timeout,
@@ -116,9 +114,13 @@ impl Daemon {
 
     /// Serves until `shutdown`; then finishes what is under way, within the limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let proxy = self.app.proxy().clone();
-        let discovery =
-            (self.network != Network::Offline).then(|| tokio::spawn(discover::run(proxy.clone())));
+        let group = self.app.group().clone();
+        let mut discovery = JoinSet::new();
+        if self.network != Network::Offline {
+            for member in group.members() {
+                discovery.spawn(discover::run(member.proxy().clone()));
+            }
+        }
         let (told, begun) = oneshot::channel();
         let shutdown = async {
             shutdown.await;
@@ -126,19 +128,47 @@ impl Daemon {
             let _ = told.send(Stopwatch::start());
         };
         server::run(self.listener, self.app, self.limits, shutdown).await;
-        if let Some(discovery) = discovery {
-            discovery.abort();
-        }
+        discovery.abort_all();
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
-        proxy
+        group
             .close(self.limits.shutdown_timeout.saturating_sub(used))
             .await;
     }
 }
 
-fn feed_options(config: &Config) -> FeedOptions {
-    let feed = &config.feed;
+/// The feeds over one store. Memory for rendered documents is shared evenly; with several feeds
+/// combined documents have a share too.
+async fn group(config: &Config, feeds: Vec<Feed>, store: &Store, metrics: &Arc<Metrics>) -> Group {
+    let shares = match feeds.len() {
+        1 => 1,
+        several => several + 1,
+    };
+    let memory = options(config).memory / shares as u64;
+    let mut members = Vec::new();
+    for (feed, settings) in feeds.into_iter().zip(config.feeds()) {
+        let proxy = Proxy::new(Parts {
+            store: store.clone(),
+            feed,
+            clock: Clock::System,
+            metrics: Arc::clone(metrics),
+            options: Options {
+                memory,
+                ..options(config)
+            },
+        });
+        members.push(Member::new(proxy.await, settings.owns.clone()));
+    }
+    let group_options = GroupOptions {
+        versions: config.versions,
+        memory,
+        document_size_max: config.cache.document_size_max,
+    };
+    let first = members.remove(0);
+    Group::new(first, members, group_options)
+}
+
+fn feed_options(feed: &FeedConfig) -> FeedOptions {
     FeedOptions {
         name: feed.name.clone(),
         url: feed.url.clone(),

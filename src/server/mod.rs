@@ -9,6 +9,7 @@ mod listen;
 mod own;
 mod range;
 mod respond;
+mod scope;
 mod trickle;
 
 pub use base::BaseRules;
