@@ -8,6 +8,7 @@
 mod first;
 mod indexes;
 mod owners;
+mod program;
 mod results;
 mod united;
 
