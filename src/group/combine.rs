@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
+use prometheus::IntCounterVec;
 
-use crate::group::{Group, Place, base_of_feed};
+use crate::group::{Group, Place};
 use crate::nuget::id::PackageId;
 use crate::nuget::merge::MergeError;
 use crate::nuget::route::Target;
@@ -55,8 +57,9 @@ pub(super) struct Memo {
 }
 
 impl Memo {
-    /// A memo of at most `bytes` bytes.
-    pub(super) fn new(bytes: u64) -> Self {
+    /// A memo of at most `bytes` bytes; what it drops to make room is counted.
+    pub(super) fn new(bytes: u64, evictions: &IntCounterVec) -> Self {
+        let evicted = evictions.with_label_values(&["views"]);
         let weigh = |key: &String, document: &Rendered| {
             u32::try_from(key.len() + document.bytes.len() + 512).unwrap_or(u32::MAX)
         };
@@ -65,6 +68,11 @@ impl Memo {
                 .max_capacity(bytes)
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
+                .eviction_listener(move |_, _, cause| {
+                    if cause == RemovalCause::Size {
+                        evicted.inc();
+                    }
+                })
                 .build(),
             facts: moka::sync::Cache::builder()
                 .max_capacity(FACTS_MAX)
@@ -146,35 +154,23 @@ impl Group {
         Ok(reply)
     }
 
-    /// What one member answers to the question for `target`, with links that lead to `base`.
+    /// What one member answers to the question for `target`.
     pub(super) async fn part(
-        &self,
-        place: Place,
-        target: &Target,
-        (request, base): (&Request, &Arc<str>),
-    ) -> Result<Part, Error> {
-        let request = part_of(request, target, base);
-        let reply = self.at(place, &request).await?;
-        Part::of(place, reply)
-    }
-
-    /// The same with links that lead to the member alone.
-    pub(super) async fn own_part(
         &self,
         place: Place,
         target: &Target,
         request: &Request,
     ) -> Result<Part, Error> {
-        let base = base_of_feed(&request.base, self.at_place(place).name());
-        self.part(place, target, (request, &base)).await
+        let reply = self.at(place, &part_of(request, target)).await?;
+        Part::of(place, reply)
     }
 }
 
 /// The question for a part of the answer to `request`.
-pub(super) fn part_of(request: &Request, target: &Target, base: &Arc<str>) -> Request {
+pub(super) fn part_of(request: &Request, target: &Target) -> Request {
     Request {
         target: target.clone(),
-        base: Arc::clone(base),
+        base: Arc::clone(&request.base),
         head: false,
         whole: true,
         gzip: false,

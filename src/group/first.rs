@@ -61,7 +61,7 @@ impl Group {
         request: &Request,
         id: &PackageId,
     ) -> Result<Place, Error> {
-        let ask = part_of(request, &list_of(id)?, &request.base);
+        let ask = part_of(request, &list_of(id)?);
         let mut none = None;
         for place in places {
             match self.at_place(*place).proxy().peek(&ask).await {

@@ -14,7 +14,7 @@ impl Group {
     pub(super) async fn service_index(&self, request: &Request) -> Result<Reply, Error> {
         let asked = self
             .places()
-            .map(|place| self.part(place, &request.target, (request, &request.base)));
+            .map(|place| self.part(place, &request.target, request));
         let (parts, warning) = answering(join_all(asked).await, "what it offers is missing")?;
         let base = request.base.clone();
         let recipe = Recipe {
@@ -59,7 +59,7 @@ impl Group {
     async fn own_parts(&self, request: &Request) -> Result<Vec<Part>, Error> {
         let asked = self
             .places()
-            .map(|place| self.own_part(place, &request.target, request));
+            .map(|place| self.part(place, &request.target, request));
         having(join_all(asked).await)
     }
 

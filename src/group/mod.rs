@@ -19,6 +19,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::nuget::id::PackageId;
 use crate::nuget::merge::Versions;
 use crate::nuget::owner::{IdPattern, owners_of};
+use crate::nuget::resource::DocRule;
 use crate::observe::Metrics;
 use crate::proxy::{Error, Proxy, Reply, Request};
 use combine::Memo;
@@ -106,7 +107,7 @@ impl Group {
         Self(Arc::new(Inner {
             patterns: members().map(|member| member.owns.clone()).collect(),
             alone,
-            memo: Memo::new(options.memory),
+            memo: Memo::new(options.memory, &first.proxy.metrics().evictions),
             first,
             more,
             options,
@@ -158,17 +159,17 @@ impl Group {
 
     /// Asks one member.
     async fn at(&self, place: Place, request: &Request) -> Result<Reply, Error> {
-        let proxy = self.at_place(place).proxy();
-        match proxy.as_kept(&request.target).await? {
-            None => proxy.serve(request).await,
-            Some(target) => {
-                let request = Request {
-                    target,
-                    ..request.clone()
-                };
-                proxy.serve(&request).await
-            }
+        let member = self.at_place(place);
+        if !leads_to_member(request.target.rule) {
+            return member.proxy.serve(request).await;
         }
+        let kept = member.proxy.as_kept(&request.target).await?;
+        let request = Request {
+            target: kept.unwrap_or_else(|| request.target.clone()),
+            base: base_of_feed(&request.base, member.name()),
+            ..request.clone()
+        };
+        member.proxy.serve(&request).await
     }
 
     /// A document that one member has and whose name says nothing: a page behind a token.
@@ -252,6 +253,13 @@ impl Group {
         let left = limit.saturating_sub(started.elapsed());
         self.0.first.proxy.close(left).await;
     }
+}
+
+/// Whether links of a document lead to the member it is from: to documents that the group does not
+/// offer, such as the catalog's, or whose names only the member understands.
+fn leads_to_member(rule: &DocRule) -> bool {
+    rule.name.starts_with("registration")
+        || matches!(rule.name, "vulnerability_index" | "repository_signatures")
 }
 
 /// The base URL of one feed alone, from that of the group; both end in `/v3/`.

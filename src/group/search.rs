@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use url::form_urlencoded;
 
-use crate::group::combine::{Facts, Part, Recipe, is_none};
+use crate::group::combine::{Facts, Part, Recipe, is_none, part_of};
+use crate::group::first::list_of;
 use crate::group::indexes::answering;
 use crate::group::united::having;
 use crate::group::{Group, Place};
@@ -16,7 +17,7 @@ use crate::nuget::id::PackageId;
 use crate::nuget::merge::{self, Found, MergeError, Versions, Window};
 use crate::nuget::owner::{owners_of, owners_of_text};
 use crate::nuget::route::{self, Target};
-use crate::proxy::{Error, Reply, Request};
+use crate::proxy::{Error, Peek, Reply, Request};
 
 /// Results that one member is asked for at most.
 const RESULTS_MAX: usize = 1000;
@@ -69,7 +70,7 @@ impl Group {
         let target = question.whole(&request.target)?;
         let asked = places
             .iter()
-            .map(|place| self.part(*place, &target, (request, &request.base)));
+            .map(|place| self.part(*place, &target, request));
         let (parts, warning) = answering(join_all(asked).await, "its results are missing")?;
         let mut keeps = Vec::new();
         for part in &parts {
@@ -116,9 +117,23 @@ impl Group {
         if self.0.options.versions == Versions::United || places[0] == place {
             return true;
         }
-        // Where it belongs cannot be told while an earlier member fails: then it cannot be had.
-        let home = self.home(&places, request, id).await;
-        home.is_ok_and(|home| home == place)
+        let Ok(list) = list_of(id) else { return false };
+        let mut stored = part_of(request, &list);
+        // An earlier member that has the id would have found it too, so a 404 of any age will do:
+        // a search asks for few lists.
+        stored.directives.only_if_cached = true;
+        for earlier in places.iter().take_while(|earlier| **earlier != place) {
+            match self.at_place(*earlier).proxy().peek(&stored).await {
+                Peek::Stored => return false,
+                Peek::Absent => {}
+                Peek::Unsure => {
+                    // While an earlier member fails, nothing of a later one can be had.
+                    let home = self.home(&places, request, id).await;
+                    return home.is_ok_and(|home| home == place);
+                }
+            }
+        }
+        true
     }
 
     async fn completed_versions(&self, request: &Request, id: &str) -> Result<Reply, Error> {
@@ -145,7 +160,7 @@ impl Group {
         }
         let asked = places
             .iter()
-            .map(|place| self.part(*place, &request.target, (request, &request.base)));
+            .map(|place| self.part(*place, &request.target, request));
         having(join_all(asked).await)
     }
 

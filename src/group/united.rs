@@ -38,7 +38,7 @@ impl Group {
     async fn united_list(&self, places: &[Place], request: &Request) -> Result<Reply, Error> {
         let asked = places
             .iter()
-            .map(|place| self.part(*place, &request.target, (request, &request.base)));
+            .map(|place| self.part(*place, &request.target, request));
         let parts = having(join_all(asked).await)?;
         if let [only] = &parts[..] {
             return self.at(only.place, request).await;
@@ -55,7 +55,7 @@ impl Group {
     ) -> Result<Reply, Error> {
         let asked = places
             .iter()
-            .map(|place| self.own_part(*place, &request.target, request));
+            .map(|place| self.part(*place, &request.target, request));
         let indexes = having(join_all(asked).await)?;
         if let [only] = &indexes[..] {
             return self.at(only.place, request).await;
@@ -116,7 +116,7 @@ impl Group {
                         "feed {feed} has a registration page at an address it does not name"
                     ))
                 })?;
-                self.part(index.place, &target, (request, &base)).await
+                self.part(index.place, &target, request).await
             }
         });
         let parts: Vec<Result<Part, Error>> = stream::iter(asked)
@@ -141,9 +141,7 @@ impl Group {
         id: &PackageId,
     ) -> Result<Reply, Error> {
         let list = list_of(id)?;
-        let asked = places
-            .iter()
-            .map(|place| self.part(*place, &list, (request, &request.base)));
+        let asked = places.iter().map(|place| self.part(*place, &list, request));
         let parts = having(join_all(asked).await)?;
         if let Some(version) = version_of(&request.target) {
             for part in &parts {

@@ -5,6 +5,7 @@
 //! - everything that is said about an id agrees with what can be downloaded
 //! - each feed alone has URLs of its own
 
+mod crawl;
 mod first;
 mod indexes;
 mod owners;
