@@ -63,10 +63,10 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let feeds: Vec<Feed> = config
-            .feeds()
-            .map(|feed| Feed::new(feed_options(feed)))
-            .collect::<Result<_, _>>()?;
+        let feed = |settings| Feed::new(feed_options(settings));
+        let first = feed(&config.feed)?;
+        let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
+        let feeds = (first, more?);
         let metrics = Arc::new(Metrics::new()?);
         let store = Store::open(StoreOptions {
             dir: config.cache.dir.clone(),
@@ -83,7 +83,7 @@ impl Daemon {
             .await
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let group = group(config, feeds, &store, &metrics).await;
+        let group = group(config, feeds, (&store, &metrics)).await;
         let bases = BaseRules {
             public_url: config.public_url.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
@@ -139,33 +139,44 @@ impl Daemon {
 
 /// The feeds over one store. Memory for rendered documents is shared evenly; with several feeds
 /// combined documents have a share too.
-async fn group(config: &Config, feeds: Vec<Feed>, store: &Store, metrics: &Arc<Metrics>) -> Group {
-    let shares = match feeds.len() {
-        1 => 1,
-        several => several + 1,
+async fn group(config: &Config, (first, more): (Feed, Vec<Feed>), shared: Shared<'_>) -> Group {
+    let parts = match more.len() {
+        0 => 1,
+        others => others + 2,
     };
-    let memory = options(config).memory / shares as u64;
-    let mut members = Vec::new();
-    for (feed, settings) in feeds.into_iter().zip(config.feeds()) {
-        let proxy = Proxy::new(Parts {
-            store: store.clone(),
-            feed,
-            clock: Clock::System,
-            metrics: Arc::clone(metrics),
-            options: Options {
-                memory,
-                ..options(config)
-            },
-        });
-        members.push(Member::new(proxy.await, settings.owns.clone()));
-    }
+    let options = Options {
+        memory: config.cache.memory / 2 / parts as u64,
+        ..options(config)
+    };
     let group_options = GroupOptions {
         versions: config.versions,
-        memory,
-        document_size_max: config.cache.document_size_max,
+        memory: options.memory,
+        document_size_max: options.document_size_max,
     };
-    let first = members.remove(0);
-    Group::new(first, members, group_options)
+    let first = member((first, &config.feed), options.clone(), shared).await;
+    let mut others = Vec::new();
+    for feed in more.into_iter().zip(&config.more_feeds) {
+        others.push(member(feed, options.clone(), shared).await);
+    }
+    Group::new(first, others, group_options)
+}
+
+/// What the feeds of a daemon share.
+type Shared<'a> = (&'a Store, &'a Arc<Metrics>);
+
+async fn member(
+    (feed, settings): (Feed, &FeedConfig),
+    options: Options,
+    (store, metrics): Shared<'_>,
+) -> Member {
+    let proxy = Proxy::new(Parts {
+        store: store.clone(),
+        feed,
+        clock: Clock::System,
+        metrics: Arc::clone(metrics),
+        options,
+    });
+    Member::new(proxy.await, settings.owns.clone())
 }
 
 fn feed_options(feed: &FeedConfig) -> FeedOptions {

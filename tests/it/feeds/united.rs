@@ -157,6 +157,29 @@ async fn versions_that_cannot_be_asked_for_are_not_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_404_is_an_answer_in_an_outage() {
+    let mut world = GroupWorld::united(three()).await;
+    let known = world.get("flat/public/index.json").await;
+    world.ups[0].down().await;
+    world.later(3600);
+    assert_eq!(world.get("flat/public/index.json").await.body, known.body);
+    let package = world.get("flat/public/1.0.0/public.1.0.0.nupkg").await;
+    assert_eq!(package.body, world.nupkg(1, "public", "1.0.0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_newer_than_the_lists_is_found() {
+    let world = GroupWorld::united(three()).await;
+    world.get(LIST).await;
+    let package = nugate::demo::Package::new("Shared", "5.0.0");
+    world.ups[1].change(|feed| feed.add(package)).unwrap();
+    let answer = world.get("flat/shared/5.0.0/shared.5.0.0.nupkg").await;
+    assert_eq!(answer.body, world.nupkg(1, "shared", "5.0.0"));
+    let none = world.get("flat/shared/6.0.0/shared.6.0.0.nupkg").await;
+    assert_eq!(none.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_united_document_is_like_any_other() {
     let world = GroupWorld::united(three()).await;
     world.get(LIST).await;
@@ -167,6 +190,9 @@ async fn a_united_document_is_like_any_other() {
     let path = format!("/v3/{LIST}");
     let same = world.get_with(&path, &[("if-none-match", &etag)]).await;
     assert_eq!(same.status, 304);
+    let head = crate::support::head(world.addr, &path, &[]).await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), list.body.len().to_string());
     let path = "/v3/registration-gz-semver2/shared/index.json";
     let small = world.get_with(path, &[("accept-encoding", "gzip")]).await;
     assert_eq!(small.header("content-encoding"), "gzip");
