@@ -12,11 +12,12 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, FeedConfig};
 use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::discover;
+use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::{self, App, BaseRules, Limits};
-use crate::store::{Store, StoreError, StoreOptions, Totals};
+use crate::store::{Quota, Store, StoreError, StoreOptions, Totals};
 use crate::upstream::{Feed, FeedOptions, UpstreamError};
 
 /// Large bodies kept open; a fraction of the usual limit of 1024 descriptors.
@@ -55,6 +56,7 @@ pub struct Daemon {
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
+    scrub: Option<Scrub>,
 }
 
 impl Daemon {
@@ -72,8 +74,21 @@ impl Daemon {
             dir: config.cache.dir.clone(),
             memory: config.cache.memory / 2,
             open_files: OPEN_FILES,
+            quota: Quota {
+                size_max: config.cache.size_max,
+                queries_max: config.cache.queries_size_max,
+                free_min: config.cache.free_min,
+            },
+            clock: Clock::System,
+            evictions: metrics.evictions.with_label_values(&["entries"]),
         })
         .await?;
+        let scrub = (config.cache.scrub_rate > 0).then(|| Scrub {
+            store: store.clone(),
+            clock: Clock::System,
+            scrubbed: metrics.scrubbed.clone(),
+            rate: config.cache.scrub_rate,
+        });
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();
         let listen_error = |source| StartError::Listen {
             address: config.listen,
@@ -99,6 +114,7 @@ impl Daemon {
             },
             network: config.network,
             totals: totals.and_then(Result::ok),
+            scrub,
         })
     }
 
@@ -115,11 +131,14 @@ impl Daemon {
     /// Serves until `shutdown`; then finishes what is under way, within the limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let group = self.app.group().clone();
-        let mut discovery = JoinSet::new();
+        let mut jobs = JoinSet::new();
         if self.network != Network::Offline {
             for member in group.members() {
-                discovery.spawn(discover::run(member.proxy().clone()));
+                jobs.spawn(discover::run(member.proxy().clone()));
             }
+        }
+        if let Some(scrub) = self.scrub {
+            jobs.spawn(scrub.run());
         }
         let (told, begun) = oneshot::channel();
         let shutdown = async {
@@ -128,7 +147,7 @@ impl Daemon {
             let _ = told.send(Stopwatch::start());
         };
         server::run(self.listener, self.app, self.limits, shutdown).await;
-        discovery.abort_all();
+        jobs.abort_all();
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
         group

@@ -12,7 +12,7 @@ use nugate::observe::Metrics;
 use nugate::policy::class::Network;
 use nugate::proxy::{Options, Parts, Proxy};
 use nugate::server::{App, BaseRules, Limits, run};
-use nugate::store::{Store, StoreOptions};
+use nugate::store::{Quota, Store, StoreOptions};
 use nugate::upstream::Feed;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -90,14 +90,17 @@ impl GroupWorld {
     }
 
     async fn start(&mut self) {
+        let metrics = Arc::new(Metrics::new().unwrap());
         let store = Store::open(StoreOptions {
             dir: self.dir.path().to_owned(),
             memory: 16 << 20,
             open_files: 64,
+            quota: Quota::NONE,
+            clock: self.clock.clone(),
+            evictions: metrics.evictions.with_label_values(&["entries"]),
         })
         .await
         .unwrap();
-        let metrics = Arc::new(Metrics::new().unwrap());
         let mut members = Vec::new();
         for (up, (name, owns)) in self.ups.iter().zip(&self.feeds) {
             let mut settings = settings(&up.index_url());
