@@ -58,10 +58,15 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
          or put this nuget.config beside your solution:\n\
          {nuget_config}",
         version = env!("CARGO_PKG_VERSION"),
-        upstream = config.feed.url,
+        upstream = upstreams(config),
         cache = config.cache.dir.display(),
         nuget_config = nuget_config(&source, attribute),
     )
+}
+
+fn upstreams(config: &Config) -> String {
+    let urls = config.feeds().map(|feed| feed.url.as_str());
+    urls.collect::<Vec<_>>().join(", ")
 }
 
 fn nuget_config(source: &str, attribute: &str) -> String {

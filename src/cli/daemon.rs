@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::config::Config;
+use crate::config::{Config, FeedConfig};
+use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::discover;
 use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
@@ -63,7 +65,10 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let feed = Feed::new(feed_options(config))?;
+        let feed = |settings| Feed::new(feed_options(settings));
+        let first = feed(&config.feed)?;
+        let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
+        let feeds = (first, more?);
         let metrics = Arc::new(Metrics::new()?);
         let store = Store::open(StoreOptions {
             dir: config.cache.dir.clone(),
@@ -93,14 +98,7 @@ impl Daemon {
             .await
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let proxy = Proxy::new(Parts {
-            store,
-            feed,
-            clock: Clock::System,
-            metrics,
-            options: options(config),
-        })
-        .await;
+        let group = group(config, feeds, (&store, &metrics)).await;
         let bases = BaseRules {
             public_url: config.public_url.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
@@ -109,7 +107,7 @@ impl Daemon {
         Ok(Self {
             listener,
             address,
-            app: Arc::new(App::new(proxy, bases).with_v2(config.v2)),
+            app: Arc::new(App::new(group, bases).with_v2(config.v2)),
             limits: Limits {
                 connections_max: config.connections_max as usize,
                 shutdown_timeout: config.shutdown_timeout,
@@ -132,10 +130,16 @@ impl Daemon {
 
     /// Serves until `shutdown`; then finishes what is under way, within the limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let proxy = self.app.proxy().clone();
-        let discovery =
-            (self.network != Network::Offline).then(|| tokio::spawn(discover::run(proxy.clone())));
-        let scrub = self.scrub.map(|scrub| tokio::spawn(scrub.run()));
+        let group = self.app.group().clone();
+        let mut jobs = JoinSet::new();
+        if self.network != Network::Offline {
+            for member in group.members() {
+                jobs.spawn(discover::run(member.proxy().clone()));
+            }
+        }
+        if let Some(scrub) = self.scrub {
+            jobs.spawn(scrub.run());
+        }
         let (told, begun) = oneshot::channel();
         let shutdown = async {
             shutdown.await;
@@ -143,19 +147,58 @@ impl Daemon {
             let _ = told.send(Stopwatch::start());
         };
         server::run(self.listener, self.app, self.limits, shutdown).await;
-        for job in discovery.iter().chain(&scrub) {
-            job.abort();
-        }
+        jobs.abort_all();
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
-        proxy
+        group
             .close(self.limits.shutdown_timeout.saturating_sub(used))
             .await;
     }
 }
 
-fn feed_options(config: &Config) -> FeedOptions {
-    let feed = &config.feed;
+/// The feeds over one store. Memory for rendered documents is shared evenly; with several feeds
+/// combined documents have a share too.
+async fn group(config: &Config, (first, more): (Feed, Vec<Feed>), shared: Shared<'_>) -> Group {
+    let parts = match more.len() {
+        0 => 1,
+        others => others + 2,
+    };
+    let options = Options {
+        memory: config.cache.memory / 2 / parts as u64,
+        ..options(config)
+    };
+    let group_options = GroupOptions {
+        versions: config.versions,
+        memory: options.memory,
+        document_size_max: options.document_size_max,
+    };
+    let first = member((first, &config.feed), options.clone(), shared).await;
+    let mut others = Vec::new();
+    for feed in more.into_iter().zip(&config.more_feeds) {
+        others.push(member(feed, options.clone(), shared).await);
+    }
+    Group::new(first, others, group_options)
+}
+
+/// What the feeds of a daemon share.
+type Shared<'a> = (&'a Store, &'a Arc<Metrics>);
+
+async fn member(
+    (feed, settings): (Feed, &FeedConfig),
+    options: Options,
+    (store, metrics): Shared<'_>,
+) -> Member {
+    let proxy = Proxy::new(Parts {
+        store: store.clone(),
+        feed,
+        clock: Clock::System,
+        metrics: Arc::clone(metrics),
+        options,
+    });
+    Member::new(proxy.await, settings.owns.clone())
+}
+
+fn feed_options(feed: &FeedConfig) -> FeedOptions {
     FeedOptions {
         name: feed.name.clone(),
         url: feed.url.clone(),

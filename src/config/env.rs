@@ -48,7 +48,12 @@ impl RawConfig {
             }
             let key = setting.key.to_owned();
             let key = feed.map_or(key.clone(), |feed| key.replace("NAME", &feed));
-            if let Some(other) = found.iter().find(|other| other.setting.key == setting.key) {
+            let unnamed = |key: &str| key.contains("NAME");
+            let same = |other: &&Written| {
+                other.setting.key == setting.key
+                    && (other.key == key || unnamed(&other.key) || unnamed(&key))
+            };
+            if let Some(other) = found.iter().find(same) {
                 let message = format!("is set a second time, first by {}", other.place);
                 self.errors.push(mistake(&key, message));
             }

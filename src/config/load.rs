@@ -10,11 +10,13 @@ use std::time::Duration;
 use url::Url;
 
 use super::error::{ConfigError, ConfigErrors, Place};
+use super::feeds::{feeds_of, single_only};
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
 use super::table::{DEFAULT_FEED, settings};
 use super::{CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, WebLinks};
+use crate::nuget::merge::Versions;
 use crate::policy::class::{Freshness, Network};
 
 /// Where the value of a setting comes from.
@@ -53,9 +55,12 @@ impl Config {
             v2: true,
             shutdown_timeout: Duration::ZERO,
             connections_max: 0,
+            versions: Versions::First,
+            more_feeds: Vec::new(),
             feed: FeedConfig {
                 name: DEFAULT_FEED.to_owned(),
                 url: Url::parse("http://localhost/").expect("a URL"),
+                owns: Vec::new(),
                 redirect_hosts: Vec::new(),
                 connect_timeout: Duration::ZERO,
                 header_timeout: Duration::ZERO,
@@ -98,10 +103,24 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     raw.add_flags(&sources.flags);
 
     let mut config = Config::blank();
+    let mut feeds = feeds_of(&mut raw, &config.feed);
     for written in &raw.written {
-        apply(written, &mut config, &mut raw.errors);
+        if !written.is_of_feed() {
+            apply(written, &mut config, &mut raw.errors);
+            continue;
+        }
+        for feed in &mut feeds {
+            if written.feed().is_none_or(|name| name == feed.name) {
+                std::mem::swap(&mut config.feed, feed);
+                apply(written, &mut config, &mut raw.errors);
+                std::mem::swap(&mut config.feed, feed);
+            }
+        }
     }
-    choose_feed(&mut config, &mut raw);
+    single_only(&mut raw, feeds.len());
+    let mut feeds = feeds.into_iter();
+    config.feed = feeds.next().unwrap_or(config.feed);
+    config.more_feeds = feeds.collect();
     if !raw.written.iter().any(|w| w.setting.key == "cache.dir") {
         match default_dir(&sources.environment) {
             Some(dir) => config.cache.dir = dir,
@@ -116,7 +135,18 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     }
     if raw.errors.is_empty() {
         let origins = settings()
-            .map(|setting| origin(setting, &config, &raw))
+            .flat_map(|setting| {
+                let feeds = config.feeds().map(|feed| Some(feed.name.as_str()));
+                let feeds: Vec<_> = if setting.key.contains("NAME") {
+                    feeds.collect()
+                } else {
+                    vec![None]
+                };
+                let all = (&config, &raw);
+                feeds
+                    .into_iter()
+                    .map(move |feed| origin(setting, feed, all))
+            })
             .collect();
         Ok((config, origins))
     } else {
@@ -162,35 +192,6 @@ fn apply(written: &Written, config: &mut Config, errors: &mut Vec<ConfigError>) 
     }
 }
 
-/// Takes the name of the one feed; one of its own name must say where it is, since the default
-/// address belongs to the default feed.
-fn choose_feed(config: &mut Config, raw: &mut RawConfig) {
-    let Some(((name, place), others)) = raw.feeds.split_first() else {
-        return;
-    };
-    for (other, place) in others {
-        raw.errors.push(ConfigError {
-            key: format!("feeds.{other}"),
-            value: None,
-            place: place.clone(),
-            message: format!("is a second feed beside `{name}`; allowed: exactly one feed"),
-        });
-    }
-    let url_written = raw
-        .written
-        .iter()
-        .any(|written| written.setting.key == "feeds.NAME.url" && written.place != Place::Default);
-    if name != DEFAULT_FEED && !url_written {
-        raw.errors.push(ConfigError {
-            key: format!("feeds.{name}.url"),
-            value: None,
-            place: place.clone(),
-            message: "is missing: a feed needs the URL of its service index".to_owned(),
-        });
-    }
-    config.feed.name.clone_from(name);
-}
-
 /// `$XDG_CACHE_HOME/nugate`, else `$HOME/.cache/nugate`; the XDG base directory specification has
 /// paths that are not absolute ignored.
 fn default_dir(environment: &[(String, String)]) -> Option<PathBuf> {
@@ -203,11 +204,15 @@ fn default_dir(environment: &[(String, String)]) -> Option<PathBuf> {
         .map(|dir| dir.join("nugate"))
 }
 
-fn origin(setting: &'static Setting, config: &Config, raw: &RawConfig) -> Origin {
-    let winner = raw
-        .written
-        .iter()
-        .rfind(|written| written.setting.key == setting.key);
+fn origin(
+    setting: &'static Setting,
+    feed: Option<&str>,
+    (config, raw): (&Config, &RawConfig),
+) -> Origin {
+    let winner = raw.written.iter().rfind(|written| {
+        let same_feed = written.feed().is_none_or(|name| Some(name) == feed);
+        written.setting.key == setting.key && same_feed
+    });
     let value = match winner {
         Some(written) => written.value.shown(),
         None if setting.key == "cache.dir" => {
@@ -216,7 +221,7 @@ fn origin(setting: &'static Setting, config: &Config, raw: &RawConfig) -> Origin
         None => String::new(),
     };
     Origin {
-        key: setting.key.replace("NAME", &config.feed.name),
+        key: setting.key.replace("NAME", feed.unwrap_or_default()),
         value,
         place: winner.map_or(Place::Default, |written| written.place.clone()),
     }
@@ -378,13 +383,100 @@ mod tests {
     }
 
     #[test]
+    fn feeds_stand_in_the_order_of_precedence() {
+        let file = "versions = 'united'\n[[feed]]\nname = 'corp'\nurl = 'http://corp/'\n\
+                    owns = ['Contoso.*', 'Exact.Id']\n[[feed]]\nname = 'nuget'\nattempts = 9\n";
+        let environment = [
+            ("NUGATE_FEEDS__CORP__ATTEMPTS", "7"),
+            ("NUGATE_FEEDS__NUGET__ATTEMPTS", "8"),
+        ];
+        let sources = sources(file, &environment, &[]);
+        let config = Config::load(&sources).unwrap();
+        let feeds: Vec<_> = config
+            .feeds()
+            .map(|feed| {
+                (
+                    feed.name.as_str(),
+                    feed.url.as_str(),
+                    feed.attempts,
+                    feed.owns.len(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("corp", "http://corp/", 7, 2),
+            ("nuget", "https://api.nuget.org/v3/index.json", 8, 0),
+        ];
+        assert_eq!(feeds, expected);
+        assert_eq!(config.versions, Versions::United);
+        assert_eq!(config.more_feeds[0].redirect_hosts.len(), 5);
+        let origins = Config::explain(&sources).unwrap();
+        let of = |key: &str| origins.iter().find(|origin| origin.key == key).unwrap();
+        assert_eq!(of("feeds.corp.url").value, "\"http://corp/\"");
+        assert_eq!(of("feeds.nuget.url").place, Place::Default);
+        let mut keys: Vec<_> = origins.iter().map(|origin| &origin.key).collect();
+        let before = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), before);
+    }
+
+    #[test]
+    fn mistakes_in_several_feeds_are_told_at_once() {
+        let file = "[[feed]]\nname = 'a'\nurl = 'http://a/'\n[[feed]]\nname = 'a'\n[[feed]]\n\
+                    url = 'http://b/'\n[[feed]]\nname = 'c'\nowns = ['A.*', 'a b', 'x.*.y']\n\
+                    urll = 'http://c/'\n[feeds.d]\nurl = 'http://d/'\n";
+        let allowed =
+            "allowed: a list, each a package id, or the beginning of one with `*` at its end";
+        let ids = [
+            format!("n.toml:10:16: feeds.c.owns = \"a b\": is no package id; {allowed}"),
+            format!(
+                "n.toml:10:23: feeds.c.owns = \"x.*.y\": has a `*` that is not at its end; {allowed}"
+            ),
+        ];
+        wrong(
+            &sources(
+                file,
+                &[("NUGATE_UPSTREAM", "http://e/")],
+                &[("feeds.NAME.url", "http://f/")],
+            ),
+            &[
+                "n.toml:4:1: feed = \"a\": is the name of two feeds",
+                "n.toml:6:1: feed: has no `name`, which is a string",
+                "n.toml:11:1: feeds.c.urll: is not a known key, did you mean `feeds.c.url`",
+                "n.toml:12:8: feeds.d: is none of the [[feed]] tables, which are all feeds where there are any",
+                &ids[0],
+                &ids[1],
+                "environment NUGATE_UPSTREAM: feeds.NAME.url = \"http://e/\": is for a single feed, and there are 2; allowed: the `url` of each in the file, or NUGATE_FEEDS__NAME__URL",
+                "flag --upstream: feeds.a.url = \"http://f/\": is for a single feed, and there are 2; allowed: the `url` of each in the file, or NUGATE_FEEDS__NAME__URL",
+            ],
+        );
+        let list = "is a list of tables: write [[feed]] for each feed, with its `name` and `url`";
+        for (file, expected) in [
+            (
+                "[[feed]]\nname = 'b'\n",
+                "n.toml:1:1: feeds.b.url: is missing: a feed needs the URL of its service index"
+                    .to_owned(),
+            ),
+            ("feed = 'a'\n", format!("n.toml:1:8: feed = \"a\": {list}")),
+            (
+                "[[feeds]]\n",
+                format!("n.toml:1:3: feeds = [(a table)]: {list}"),
+            ),
+        ] {
+            wrong(&sources(file, &[], &[]), &[&expected]);
+        }
+    }
+
+    #[test]
     fn there_is_one_feed_and_a_place_to_keep_things() {
         wrong(
             &sources("[feeds.corp]\n[feeds.Other]\n", &[], &[]),
             &[
                 "n.toml:2:8: feeds.Other: is not a feed name; allowed: 1 to 32 of a-z, 0-9 and -",
-                "n.toml:2:8: feeds.Other: is a second feed beside `corp`; allowed: exactly one feed",
+                "n.toml:2:8: feeds.Other: is a second feed beside `corp`: several feeds are written as [[feed]] tables, in the order of precedence",
                 "n.toml:1:8: feeds.corp.url: is missing: a feed needs the URL of its service index",
+                "n.toml:2:8: feeds.Other.url: is missing: a feed needs the URL of its service index",
             ],
         );
         wrong(

@@ -11,11 +11,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::nuget::merge::Versions;
+use crate::nuget::owner::IdPattern;
 use crate::policy::class::{Freshness, Network};
 
 pub mod address;
 pub mod env;
 pub mod error;
+mod feeds;
 pub mod freshness;
 mod load;
 mod raw;
@@ -58,8 +61,12 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// The most client connections at a time.
     pub connections_max: u32,
-    /// The feed.
+    /// What becomes of ids that several feeds have and none owns.
+    pub versions: Versions,
+    /// The first feed.
     pub feed: FeedConfig,
+    /// The others, in the order of precedence; all names differ.
+    pub more_feeds: Vec<FeedConfig>,
     /// The cache.
     pub cache: CacheConfig,
     /// How long documents are used.
@@ -68,13 +75,22 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// The feed and how it is asked.
+impl Config {
+    /// All feeds in the order of precedence; at least one.
+    pub fn feeds(&self) -> impl Iterator<Item = &FeedConfig> {
+        std::iter::once(&self.feed).chain(&self.more_feeds)
+    }
+}
+
+/// A feed and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedConfig {
     /// Its name in the configuration, logs and metrics: 1 to 32 of `a-z`, `0-9` and `-`.
     pub name: String,
     /// Its service index; http or https, without user name, password and fragment.
     pub url: Url,
+    /// The package ids that are asked of it alone.
+    pub owns: Vec<IdPattern>,
     /// Hosts it may redirect to, beside its own.
     pub redirect_hosts: Vec<HostPattern>,
     /// The longest wait for a connection, TLS included.

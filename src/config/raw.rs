@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::address::masked;
 use super::error::{ConfigError, Place};
+use super::feeds::{FEED_LIST, is_own_name};
 use super::setting::{Setting, nearest};
 use super::table::settings;
 
@@ -104,7 +105,8 @@ impl Value {
         }
     }
 
-    fn from_toml(value: &DeValue<'_>) -> Self {
+    /// The value of the file.
+    pub(super) fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -138,6 +140,20 @@ pub(super) struct Written {
     pub(super) items: Vec<Place>,
 }
 
+impl Written {
+    /// Whether it is a setting of a feed.
+    pub(super) fn is_of_feed(&self) -> bool {
+        self.setting.key.starts_with("feeds.NAME.")
+    }
+
+    /// The feed it names; `None` for a default, a flag or a short variable, which name none.
+    pub(super) fn feed(&self) -> Option<&str> {
+        let name = self.key.split('.').nth(1).filter(|name| *name != "NAME")?;
+        let named = !matches!(self.place, Place::Default | Place::Flag(_));
+        (named && self.is_of_feed()).then_some(name)
+    }
+}
+
 /// Everything that was written, in the order in which later values win.
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
@@ -145,6 +161,8 @@ pub(super) struct RawConfig {
     pub(super) written: Vec<Written>,
     /// The names of feeds, each where it stands first.
     pub(super) feeds: Vec<(String, Place)>,
+    /// The names in `[[feed]]` tables, in their order.
+    pub(super) listed: Vec<String>,
     /// The mistakes so far.
     pub(super) errors: Vec<ConfigError>,
 }
@@ -183,14 +201,27 @@ impl RawConfig {
         self.add_table(&file, &mut Vec::new(), document.get_ref(), end);
     }
 
-    fn add_table(&mut self, file: &File, path: &mut Vec<String>, table: &DeTable<'_>, end: usize) {
+    /// Adds what a table below `path` has before the byte offset `end`.
+    pub(super) fn add_table(
+        &mut self,
+        file: &File,
+        path: &mut Vec<String>,
+        table: &DeTable<'_>,
+        end: usize,
+    ) {
         for (key, value) in in_order(table) {
             if key.span().start >= end {
                 continue;
             }
             path.push(key.get_ref().to_string());
             let place = file.place(key.span().start);
+            if path[..] == ["feed"] {
+                self.add_feed_list(file, value, end);
+                path.pop();
+                continue;
+            }
             match look_up(path) {
+                _ if is_own_name(path, value.get_ref()) => {}
                 Found::Setting(setting) => self.add_value(file, &path.join("."), setting, value),
                 Found::Table => match value.get_ref() {
                     DeValue::Table(inner) => {
@@ -205,7 +236,11 @@ impl RawConfig {
                         key: path.join("."),
                         value: Some(Value::from_toml(other).shown()),
                         place,
-                        message: format!("is a table: write [{}]", path.join(".")),
+                        message: if path[..] == ["feeds"] {
+                            FEED_LIST.to_owned()
+                        } else {
+                            format!("is a table: write [{}]", path.join("."))
+                        },
                     }),
                 },
                 Found::Nothing => {
@@ -221,22 +256,6 @@ impl RawConfig {
             }
             path.pop();
         }
-    }
-
-    fn add_feed(&mut self, name: &str, place: &Place) {
-        let fits = (1..=32).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !fits {
-            self.errors.push(ConfigError {
-                key: format!("feeds.{name}"),
-                value: None,
-                place: place.clone(),
-                message: "is not a feed name; allowed: 1 to 32 of a-z, 0-9 and -".to_owned(),
-            });
-        }
-        self.name_feed(name, place);
     }
 
     fn add_value(
@@ -263,13 +282,14 @@ impl RawConfig {
 }
 
 /// A file's text and the path it was read from.
-struct File<'a> {
+pub(super) struct File<'a> {
     path: &'a str,
     text: &'a str,
 }
 
 impl File<'_> {
-    fn place(&self, offset: usize) -> Place {
+    /// The place at a byte offset.
+    pub(super) fn place(&self, offset: usize) -> Place {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         Place::File {

@@ -51,7 +51,7 @@ pub fn render_example() -> String {
         let (own, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         text.push('\n');
         if own != table {
-            let _ = writeln!(text, "[{}]", own.replace("NAME", DEFAULT_FEED));
+            text.push_str(&heading(own));
             table = own;
         }
         text.push_str(&comment(&describe(setting)));
@@ -62,6 +62,17 @@ pub fn render_example() -> String {
         };
     }
     text
+}
+
+/// The line that begins a table; feeds have a list of tables.
+fn heading(table: &str) -> String {
+    if table == "feeds.NAME" {
+        let about = comment(
+            "A feed; several stand one after the other in the order of precedence, each with a name.",
+        );
+        return format!("{about}[[feed]]\nname = \"{DEFAULT_FEED}\"\n\n");
+    }
+    format!("[{table}]\n")
 }
 
 fn describe(setting: &Setting) -> String {

@@ -9,6 +9,7 @@ use super::address::{authority, feed_url, listen, network, public_url};
 use super::freshness::FRESHNESS;
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, WebLinks};
+use crate::nuget::merge::Versions;
 use crate::policy::class::Network;
 
 /// The name of the feed when none is given.
@@ -135,6 +136,15 @@ const SERVER: &[Setting] = &[
         doc: "The most client connections at a time.",
         short: None,
     },
+    Setting {
+        key: "versions",
+        default: "\"first\"",
+        kind: Kind::Choice(&["first", "united"], |config, index| {
+            config.versions = [Versions::First, Versions::United][index];
+        }),
+        doc: "With several feeds: `first` takes a package id that no feed owns from the first feed that has it; `united` puts the versions of all feeds together, and takes one that several have from the first of them.",
+        short: None,
+    },
 ];
 
 /// The settings of a feed.
@@ -149,8 +159,22 @@ const FEED: &[Setting] = &[
                 Ok(())
             },
         ),
-        doc: "The feed's service index. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); there is exactly one feed, called `nuget` unless named otherwise.",
+        doc: "The feed's service index. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); a single feed is called `nuget` unless named otherwise. The flag and the short variable are for a single feed.",
         short: Some(("--upstream", "NUGATE_UPSTREAM")),
+    },
+    Setting {
+        key: "feeds.NAME.owns",
+        default: "[]",
+        kind: Kind::List(
+            "a package id, or the beginning of one with `*` at its end",
+            |config| config.feed.owns.clear(),
+            |config, text| {
+                config.feed.owns.push(text.parse()?);
+                Ok(())
+            },
+        ),
+        doc: "Package ids that are asked of this feed alone, also while it is down. Of the patterns of all feeds the most specific counts: an id, then the longest beginning.",
+        short: None,
     },
     Setting {
         key: "feeds.NAME.redirect_hosts",

@@ -3,6 +3,8 @@
 mod documents;
 pub mod id;
 pub mod link_map;
+pub mod merge;
+pub mod owner;
 pub mod pattern;
 pub mod range;
 pub mod resource;

@@ -193,6 +193,28 @@ impl Target {
         parse(&format!("{}/{path}", resource.slug), None).ok()
     }
 
+    /// The same document of the resource with this slug, if that has documents of the kind.
+    pub fn moved_to(&self, slug: &str) -> Option<Self> {
+        let resource = of_slug(slug)?;
+        let mut docs = resource.docs.iter();
+        let rule = docs.find(|rule| rule.name == self.rule.name)?;
+        Some(Self {
+            rule,
+            resource: Some(resource),
+            ..self.clone()
+        })
+    }
+
+    /// The canonical path below the slug, decoded.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The canonical query, encoded; `None` for what has none.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
     /// Where the upstream has the document, in the order to try; empty when the feed does not offer
     /// the resource, or for a page, whose URL its token names.
     pub fn upstream_urls(&self, feed: &Url, index: &ServiceIndex) -> Vec<Url> {

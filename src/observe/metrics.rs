@@ -3,7 +3,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::observe::StaleReason;
@@ -43,6 +44,9 @@ macro_rules! kind {
     (type gauge) => {
         IntGauge
     };
+    (type gauges) => {
+        IntGaugeVec
+    };
     (type seconds) => {
         HistogramVec
     };
@@ -54,6 +58,9 @@ macro_rules! kind {
     };
     (make gauge $options:expr, $labels:expr) => {
         IntGauge::with_opts($options)
+    };
+    (make gauges $options:expr, $labels:expr) => {
+        IntGaugeVec::new($options, $labels)
     };
     (make seconds $options:expr, $labels:expr) => {
         HistogramVec::new(
@@ -114,8 +121,8 @@ series! {
         "Seconds from a request to an upstream to the head of its response";
     upstream_bytes = counters "nugate_upstream_bytes_total" ["feed"]
         "Body bytes received from upstreams, after decoding";
-    upstream_up = gauge "nugate_upstream_up" []
-        "1 when the last request to the upstream was answered, else 0";
+    upstream_up = gauges "nugate_upstream_up" ["feed"]
+        "1 when the last request to the feed was answered, else 0";
     fills = counters "nugate_fills_total" ["outcome"]
         "Questions to the upstream that are over, by outcome: stored, confirmed, absent, stale, passed, refused, abandoned, failed";
     joins = counter "nugate_joins_total" []

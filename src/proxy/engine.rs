@@ -17,7 +17,7 @@ use crate::proxy::discovery::Discovery;
 use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
 use crate::proxy::flight::{Flights, Seat};
-use crate::proxy::locate::BASES_NOTE;
+use crate::proxy::locate::bases_note;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError};
@@ -77,7 +77,7 @@ impl Engine {
         options: Options,
     ) -> Arc<Self> {
         let older = store
-            .recall(BASES_NOTE)
+            .recall(&bases_note(feed.name()))
             .await
             .ok()
             .flatten()
@@ -233,9 +233,9 @@ impl Engine {
             // Not asked at all.
             Some(Kind::Busy) => {}
             None | Some(Kind::Status(_) | Kind::TooLarge | Kind::Redirect | Kind::BadEncoding) => {
-                self.metrics.upstream_up.set(1);
+                self.metrics.upstream_up.with_label_values(&[feed]).set(1);
             }
-            Some(_) => self.metrics.upstream_up.set(0),
+            Some(_) => self.metrics.upstream_up.with_label_values(&[feed]).set(0),
         }
         answer.map_err(|error| self.upstream_failed(&error))
     }

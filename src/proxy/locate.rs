@@ -18,8 +18,10 @@ use crate::proxy::error::Error;
 use crate::proxy::read::Own;
 use crate::store::Finished;
 
-/// Name under which the bases seen so far are written down.
-pub(super) const BASES_NOTE: &str = "link-bases";
+/// Name under which the bases of a feed seen so far are written down.
+pub(super) fn bases_note(feed: &str) -> String {
+    format!("link-bases/{feed}")
+}
 
 /// Where a document is upstream.
 pub(super) struct Located {
@@ -72,7 +74,10 @@ impl Engine {
             })?;
         if let Some(bases) = adopted.bases
             && let Ok(text) = serde_json::to_vec(&bases)
-            && let Err(error) = self.store.remember(BASES_NOTE, &text).await
+            && let Err(error) = self
+                .store
+                .remember(&bases_note(self.feed.name()), &text)
+                .await
         {
             self.store_failed("note", &error);
         }

@@ -10,6 +10,7 @@ mod error;
 mod fill;
 mod flight;
 mod locate;
+mod peek;
 mod present;
 mod read;
 mod reply;
@@ -23,7 +24,9 @@ use std::time::Duration;
 pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
+pub use peek::Peek;
 pub use reply::{Body, Reply, Request};
+pub use views::{Rendered, encode};
 
 use http::Method;
 

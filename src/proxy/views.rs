@@ -192,7 +192,19 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
         }
         (View::Raw | View::Document, _) => (body, Vec::new(), 0),
     };
-    let gzip = subject.gzip && identity.len() >= GZIP_MIN;
+    Ok(Rendered {
+        pages: pages.into(),
+        left,
+        ..encode(identity, subject.gzip)?
+    })
+}
+
+/// A document without links left to replace, compressed if `gzip` allows and it is worth it.
+///
+/// # Errors
+/// [`Error::Internal`] when compressing fails.
+pub fn encode(identity: Bytes, gzip: bool) -> Result<Rendered, Error> {
+    let gzip = gzip && identity.len() >= GZIP_MIN;
     let bytes = if gzip { compress(&identity)? } else { identity };
     let tag = Digest::of(&bytes).to_hex();
     let etag = format!("\"{}{}\"", &tag[..32], if gzip { "-gz" } else { "" });
@@ -200,8 +212,8 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
         bytes,
         etag: etag.into(),
         gzip,
-        pages: pages.into(),
-        left,
+        pages: Arc::default(),
+        left: 0,
     })
 }
 

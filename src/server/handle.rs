@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
+use crate::group::Group;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
@@ -18,6 +19,7 @@ use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
+use crate::server::scope::Scope;
 use crate::server::v2::{self, V2};
 use crate::server::{own, respond, trickle};
 
@@ -36,7 +38,7 @@ pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-c
 
 /// Everything the handling of requests shares.
 pub struct App {
-    proxy: Proxy,
+    group: Group,
     bases: BaseRules,
     ready: AtomicBool,
     requests: AtomicU64,
@@ -65,15 +67,16 @@ pub(super) struct Answer {
 }
 
 impl App {
-    /// Handles requests with `proxy`, under base URLs by these rules.
-    pub fn new(proxy: Proxy, bases: BaseRules) -> Self {
-        let run = proxy.clock().now().as_millis() << 8 ^ u64::from(std::process::id());
+    /// Handles requests with these feeds, under base URLs by these rules.
+    pub fn new(feeds: impl Into<Group>, bases: BaseRules) -> Self {
+        let group = feeds.into();
+        let run = group.clock().now().as_millis() << 8 ^ u64::from(std::process::id());
         let warned = Cache::builder()
             .max_capacity(SESSIONS_MAX)
             .time_to_live(SESSION_LIFE)
             .build();
         Self {
-            proxy,
+            group,
             bases,
             ready: AtomicBool::new(true),
             requests: AtomicU64::new(0),
@@ -97,9 +100,14 @@ impl App {
         Self { patience, ..self }
     }
 
-    /// The proxy behind it.
-    pub const fn proxy(&self) -> &Proxy {
-        &self.proxy
+    /// The feeds behind it.
+    pub const fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// The proxy of the first feed.
+    pub fn proxy(&self) -> &Proxy {
+        self.group.first().proxy()
     }
 
     /// From now on the daemon says that it is stopping.
@@ -126,7 +134,7 @@ impl App {
         let saved = answer.cache.saves_bytes();
         answer
             .response
-            .map(|body| body.metered(self.proxy.metrics(), saved))
+            .map(|body| body.metered(self.group.metrics(), saved))
     }
 
     async fn answer(&self, ends: Ends, parts: &http::request::Parts) -> Answer {
@@ -150,20 +158,27 @@ impl App {
             .filter(|rest| rest.starts_with('/'))
             .unwrap_or(path);
         let ready = self.ready.load(Ordering::Acquire);
-        if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
+        if let Some((resource, response)) = own::answer(below, self.proxy(), ready) {
             return own(resource, response);
         }
-        if let Some(path) = v2::below(below) {
-            return self.v2(ends, parts, path).await;
+        let Some(scope) = Scope::of(&self.group, below) else {
+            return own("none", unroutable(RouteError::NotFound));
+        };
+        if v2::below(scope.rest).is_some() {
+            return self.v2(ends, parts, &scope).await;
         }
-        let routed = below.strip_prefix("/v3/").ok_or(RouteError::NotFound);
+        let routed = scope.rest.strip_prefix("/v3/");
+        let routed = routed.ok_or(RouteError::NotFound);
         let target = match routed.and_then(|path| route::parse(path, parts.uri.query())) {
             Ok(target) => target,
             Err(error) => return own("none", unroutable(error)),
         };
         let resource = target.rule.name;
         match self.base_of(ends, parts) {
-            Ok(base) => self.document(parts, target, base).await,
+            Ok(base) => {
+                let base = scope.base(base);
+                self.document(&scope.group, parts, target, base).await
+            }
             Err(error) => own(resource, misdirected(&error)),
         }
     }
@@ -187,18 +202,19 @@ impl App {
 
     pub(super) async fn document(
         &self,
+        group: &Group,
         parts: &http::request::Parts,
         target: Target,
         base: Arc<str>,
     ) -> Answer {
         let rule = target.rule;
         let request = request_of(parts, target, base);
-        let serving = self.proxy.serve(&request);
+        let serving = group.serve(&request);
         let served = if may_trickle(&request) {
             let Ok(served) = tokio::time::timeout(self.patience, serving).await else {
                 let pulse = trickle::PULSE.min(self.patience);
                 return Answer {
-                    response: trickle::respond(self.proxy.clone(), request, pulse),
+                    response: trickle::respond(group.clone(), request, pulse),
                     resource: rule.name,
                     cache: CacheStatus::Joined,
                 };
@@ -223,7 +239,7 @@ impl App {
                 let (cache, warning) = (reply.cache, reply.warning.clone());
                 let mut response = respond::respond(reply, rule, &parts.headers, head);
                 if let CacheStatus::Stale(reason) = cache {
-                    self.proxy
+                    self.group
                         .metrics()
                         .stale
                         .with_label_values(&[reason.name()])
@@ -231,6 +247,8 @@ impl App {
                     let cause = warning.as_deref().unwrap_or(reason.text());
                     let text = format!("nugate served a stored copy ({}): {cause}", rule.name);
                     self.warn(&parts.headers, &mut response, &text);
+                } else if let Some(cause) = warning {
+                    self.warn(&parts.headers, &mut response, &format!("nugate: {cause}"));
                 }
                 Answer {
                     response,
@@ -286,7 +304,7 @@ impl App {
     ) {
         let status = answer.response.status();
         let class = status_class(status.as_u16());
-        let metrics = self.proxy.metrics();
+        let metrics = self.group.metrics();
         let labels = [answer.resource, answer.cache.name(), class];
         metrics.requests.with_label_values(&labels).inc();
         let elapsed = started.elapsed();

@@ -10,6 +10,7 @@ mod listen;
 mod own;
 mod range;
 mod respond;
+mod scope;
 mod trickle;
 mod v2;
 

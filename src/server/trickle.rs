@@ -13,7 +13,8 @@ use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 
-use crate::proxy::{Body, Error, Proxy, Reply, Request};
+use crate::group::Group;
+use crate::proxy::{Body, Error, Reply, Request};
 use crate::server::body::{BodyError, ResponseBody};
 
 /// Without a document after this time, the head is sent: later than the upstream's own head is
@@ -27,12 +28,12 @@ type Serving = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
 
 /// A response whose document follows, white space every `pulse` until then. The request joins the
 /// fill that is under way.
-pub fn respond(proxy: Proxy, request: Request, pulse: Duration) -> Response<ResponseBody> {
+pub fn respond(group: Group, request: Request, pulse: Duration) -> Response<ResponseBody> {
     let request = Request {
         gzip: false,
         ..request
     };
-    let serving: Serving = Box::pin(async move { proxy.serve(&request).await });
+    let serving: Serving = Box::pin(async move { group.serve(&request).await });
     let body = stream::unfold(Some(serving), move |serving| async move {
         let mut serving = serving?;
         match tokio::time::timeout(pulse, &mut serving).await {

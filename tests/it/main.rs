@@ -13,6 +13,7 @@ mod cli;
 mod coalesce;
 mod crawl;
 mod demo;
+mod feeds;
 mod harness;
 mod hit_miss;
 mod http;

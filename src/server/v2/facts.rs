@@ -9,12 +9,13 @@ use moka::future::Cache;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Semaphore;
 
+use crate::group::{Group, base_of_feed};
 use crate::nuget::id::PackageId;
 use crate::nuget::route;
 use crate::nuget::v2::facts::{self, Hits, Page, Release};
 use crate::nuget::v2::rows::Package;
 use crate::observe::CacheStatus;
-use crate::proxy::{Body, Error, Proxy, Reply, Request};
+use crate::proxy::{Body, Error, Reply, Request};
 
 /// Bytes of memory for what was read of registrations.
 const MEMORY: u64 = 16 << 20;
@@ -76,10 +77,16 @@ pub(super) struct Seen {
 
 /// The facts for one request.
 pub(super) struct Facts<'a> {
-    proxy: &'a Proxy,
+    group: &'a Group,
     v2: &'a V2,
     like: Request,
     seen: Mutex<Seen>,
+}
+
+/// Where a document is asked for.
+struct Place {
+    group: Group,
+    base: Arc<str>,
 }
 
 /// An id as a path segment.
@@ -89,7 +96,7 @@ pub(super) fn segment(text: &str) -> String {
 
 impl<'a> Facts<'a> {
     /// Facts for the client whose request is `like` this.
-    pub(super) const fn new(proxy: &'a Proxy, v2: &'a V2, like: Request) -> Self {
+    pub(super) const fn new(group: &'a Group, v2: &'a V2, like: Request) -> Self {
         let seen = Seen {
             cache: CacheStatus::Own,
             age: None,
@@ -97,7 +104,7 @@ impl<'a> Facts<'a> {
             incomplete: false,
         };
         Self {
-            proxy,
+            group,
             v2,
             like,
             seen: Mutex::new(seen),
@@ -142,7 +149,10 @@ impl<'a> Facts<'a> {
     pub(super) async fn package(&self, id: &PackageId) -> Result<Option<Arc<Package>>, Error> {
         for hive in HIVES {
             let path = format!("{hive}/{}/index.json", segment(id.as_str()));
-            match self.read(&path, facts::registration_index).await {
+            match self
+                .read(&self.place(), &path, facts::registration_index)
+                .await
+            {
                 Ok(pages) => return self.releases(&pages).await.map(Some),
                 Err(Error::NotOffered(_)) => {}
                 Err(error @ (Error::NotFound | Error::RememberedNotFound)) => {
@@ -189,37 +199,64 @@ impl<'a> Facts<'a> {
             Page::Items(items) => return Ok(items.clone()),
             Page::At(url) => url,
         };
-        let path = url.strip_prefix(self.base()).ok_or_else(|| {
+        let (place, path) = self.place_of(url).ok_or_else(|| {
             Error::unusable("a page of the registration lies under none of the feed's bases")
         })?;
         let path = path.split(['?', '#']).next().unwrap_or(path);
         let read = |body: &[u8]| Ok(vec![Page::Items(facts::registration_page(body)?)]);
-        let pages = self.read(path, read).await.map_err(|error| match error {
-            // The index names it: a list without it would be wrong.
-            Error::NotFound | Error::RememberedNotFound => {
-                Error::unusable("the feed has no page that its registration names")
-            }
-            error => error,
-        })?;
+        let pages = self
+            .read(&place, path, read)
+            .await
+            .map_err(|error| match error {
+                // The index names it: a list without it would be wrong.
+                Error::NotFound | Error::RememberedNotFound => {
+                    Error::unusable("the feed has no page that its registration names")
+                }
+                error => error,
+            })?;
         match pages.first() {
             Some(Page::Items(items)) => Ok(items.clone()),
             _ => Ok(Vec::new()),
         }
     }
 
+    /// Where a document of ours is, and its path there: pages of several feeds lie below the feed
+    /// they are from.
+    fn place_of<'u>(&self, url: &'u str) -> Option<(Place, &'u str)> {
+        if let Some(path) = url.strip_prefix(self.base()) {
+            return Some((self.place(), path));
+        }
+        self.group.members().find_map(|member| {
+            let base = base_of_feed(self.base(), member.name());
+            let path = url.strip_prefix(&*base)?;
+            let group = self.group.alone(member.name())?;
+            Some((Place { group, base }, path))
+        })
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            group: self.group.clone(),
+            base: Arc::clone(&self.like.base),
+        }
+    }
+
     /// What the search finds from `skip` on.
     pub(super) async fn search(&self, question: &Question<'_>) -> Result<Hits, Error> {
-        let (body, _) = self.document("query", Some(&question.query())).await?;
+        let (body, _) = self
+            .document(&self.place(), "query", Some(&question.query()))
+            .await?;
         facts::search(&body).map_err(|error| Error::unusable(format!("the search: {error}")))
     }
 
     /// What `read` makes of a document; the same document is read once.
     async fn read(
         &self,
+        place: &Place,
         path: &str,
         read: fn(&[u8]) -> Result<Vec<Page>, facts::Unusable>,
     ) -> Result<Arc<Vec<Page>>, Error> {
-        let (body, etag) = self.document(path, None).await?;
+        let (body, etag) = self.document(place, path, None).await?;
         let work = async {
             let _turn = self.v2.turns.acquire().await;
             let read = move |body: &Bytes| {
@@ -245,6 +282,7 @@ impl<'a> Facts<'a> {
     /// A document as V3 clients get it, and its entity tag.
     async fn document(
         &self,
+        place: &Place,
         path: &str,
         query: Option<&str>,
     ) -> Result<(Bytes, Option<String>), Error> {
@@ -253,12 +291,13 @@ impl<'a> Facts<'a> {
         })?;
         let request = Request {
             target,
+            base: Arc::clone(&place.base),
             head: false,
             whole: true,
             gzip: false,
             ..self.like.clone()
         };
-        let reply = self.proxy.serve(&request).await?;
+        let reply = place.group.serve(&request).await?;
         self.note(|seen| {
             seen.add(reply.cache, reply.age);
             seen.warning = seen.warning.take().or(reply.warning);

@@ -29,6 +29,7 @@ use crate::proxy::{self, Body, Reply};
 use crate::server::body::ResponseBody;
 use crate::server::handle::{Answer, App, Ends, insert_warning, misdirected, request_of};
 use crate::server::own;
+use crate::server::scope::Scope;
 use facts::Facts;
 
 pub use facts::V2;
@@ -88,7 +89,12 @@ pub(super) fn below(path: &str) -> Option<&str> {
 
 impl App {
     /// Answers a request for a path below `/api/v2`.
-    pub(super) async fn v2(&self, ends: Ends, parts: &http::request::Parts, path: &str) -> Answer {
+    pub(super) async fn v2(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+        scope: &Scope<'_>,
+    ) -> Answer {
         let own = |resource, response| Answer {
             response,
             resource,
@@ -98,20 +104,20 @@ impl App {
             let text = "V2 clients are not served here (v2 = false)\n";
             return own("none", own::text(StatusCode::NOT_FOUND, text));
         };
-        let asked = match request::parse(path, parts.uri.query()) {
+        let asked = match request::parse(below(scope.rest).unwrap_or_default(), parts.uri.query()) {
             Ok(asked) => asked,
             Err(error) => return own("none", refused(&error)),
         };
         let rule = rule_of(&asked);
         let base = match self.base_of(ends, parts) {
-            Ok(base) => base,
+            Ok(base) => scope.base(base),
             Err(error) => return own(rule.name, misdirected(&error)),
         };
         let like = request_of(parts, Target::service_index(), Arc::clone(&base));
-        let facts = Facts::new(self.proxy(), v2, like);
+        let facts = Facts::new(&scope.group, v2, like);
         if let V2Request::Package(id, version) = asked {
             return match file(&facts, &id, version).await {
-                Ok(target) => self.document(parts, target, base).await,
+                Ok(target) => self.document(&scope.group, parts, target, base).await,
                 Err(Failure::Request(error)) => own(rule.name, refused(&error)),
                 Err(Failure::Proxy(error)) => self.served(parts, rule, Err(error)),
             };

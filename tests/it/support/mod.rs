@@ -1,6 +1,7 @@
 //! What the behaviours are tested with: a scripted upstream and a plain client.
 
 pub mod client;
+pub mod group;
 pub mod program;
 pub mod script;
 pub mod until;
@@ -8,6 +9,7 @@ pub mod upstream;
 pub mod world;
 
 pub use client::{get, head};
+pub use group::GroupWorld;
 pub use program::Program;
 pub use until::{stored, until};
 pub use upstream::ScriptedUpstream;

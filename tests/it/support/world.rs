@@ -234,7 +234,8 @@ impl World {
     }
 }
 
-fn settings(index: &str) -> Settings {
+/// What a test begins with: an upstream whose service index is at `index`.
+pub fn settings(index: &str) -> Settings {
     Settings {
         patience: Duration::from_secs(70),
         quota: Quota::NONE,
