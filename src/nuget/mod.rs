@@ -3,7 +3,9 @@
 mod documents;
 pub mod id;
 pub mod link_map;
+pub mod manifest;
 pub mod pattern;
+pub mod publish;
 pub mod range;
 pub mod resource;
 pub mod rewrite;

@@ -10,7 +10,9 @@ mod error;
 mod fill;
 mod flight;
 mod locate;
+mod outdated;
 mod present;
+mod publish;
 mod read;
 mod reply;
 mod settle;
@@ -23,6 +25,7 @@ use std::time::Duration;
 pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
+pub use publish::{PublishError, Relayed, Submission};
 pub use reply::{Body, Reply, Request};
 
 use http::Method;
@@ -104,6 +107,8 @@ impl Proxy {
         let engine = &self.0;
         let entry = engine.lookup(key).await;
         let entry = entry.filter(|entry| lost.is_none() || entry.body != lost);
+        // What was not there may be there now, and an outage must not deny it.
+        let entry = entry.filter(|entry| !entry.is_absent() || !self.is_outdated(request, entry));
         let verdict = self.judge(key, entry.as_deref(), request);
         let (entry, cache) = match (verdict, entry) {
             (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
@@ -140,10 +145,15 @@ impl Proxy {
                 freshness: &options.freshness,
                 network: options.network,
                 directives,
+                outdated: entry.is_some_and(|entry| self.is_outdated(request, entry)),
                 backing_off: self.0.backoff.holds(key, now),
                 now,
             },
         )
+    }
+
+    fn is_outdated(&self, request: &Request, entry: &Entry) -> bool {
+        self.0.is_outdated(&request.target, entry.checked_at)
     }
 
     fn refusal(&self, request: &Request) -> Error {
@@ -202,7 +212,9 @@ impl Proxy {
         let rule = request.target.rule;
         let (kind, now) = ((rule.class, rule.negative), self.0.clock.now());
         let freshness = &self.0.options.freshness;
-        absorb(Answer::Unavailable, Some(entry), kind, freshness, now) == Step::ServeStale
+        // Who pushed a version a moment ago waits for it.
+        !self.is_outdated(request, entry)
+            && absorb(Answer::Unavailable, Some(entry), kind, freshness, now) == Step::ServeStale
     }
 
     async fn land(

@@ -138,6 +138,7 @@ impl Engine {
             discovered,
             gzip: request.gzip,
             web_links: self.options.web_links,
+            publish: self.options.publish,
         };
         if let Some(rendered) = self.views.hot(&subject).await {
             return Ok(self.rendered_reply(entry, &rendered, cache));

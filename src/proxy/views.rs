@@ -16,6 +16,7 @@ use prometheus::IntCounterVec;
 use tokio::sync::Semaphore;
 
 use crate::entry::Digest;
+use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::service_index::{RenderOptions, WebLinks};
@@ -64,6 +65,8 @@ pub struct Subject {
     pub gzip: bool,
     /// What becomes of templates of web pages.
     pub web_links: WebLinks,
+    /// What becomes of pushes.
+    pub publish: Publish,
 }
 
 type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
@@ -181,6 +184,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
             let options = RenderOptions {
                 base: &subject.base,
                 web_links: subject.web_links,
+                publish: subject.publish,
             };
             (Bytes::from(known.index.render(&options)), Vec::new(), 0)
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
@@ -16,12 +18,12 @@ use crate::observe::{CacheStatus, status_class};
 use crate::proxy::{self, Proxy};
 use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
-use crate::server::body::ResponseBody;
+use crate::server::body::{BodyError, ResponseBody};
 use crate::server::error::{is_worth_a_warning, status_of};
 use crate::server::{own, respond, trickle};
 
 /// Longest request target, in bytes.
-const TARGET_MAX: usize = 8192;
+pub(super) const TARGET_MAX: usize = 8192;
 
 /// Restore sessions that were warned, so that a console shows a warning once.
 const SESSIONS_MAX: u64 = 4096;
@@ -29,13 +31,13 @@ const SESSION_LIFE: Duration = Duration::from_secs(3600);
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
+pub(super) const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
 pub(super) const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
 pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
 
 /// Everything the handling of requests shares.
 pub struct App {
-    proxy: Proxy,
+    pub(super) proxy: Proxy,
     bases: BaseRules,
     ready: AtomicBool,
     requests: AtomicU64,
@@ -55,10 +57,10 @@ pub struct Ends {
 }
 
 /// A response and what is counted of it.
-struct Answer {
-    response: Response<ResponseBody>,
-    resource: &'static str,
-    cache: CacheStatus,
+pub(super) struct Answer {
+    pub(super) response: Response<ResponseBody>,
+    pub(super) resource: &'static str,
+    pub(super) cache: CacheStatus,
 }
 
 impl App {
@@ -97,11 +99,17 @@ impl App {
     }
 
     /// Answers a request.
-    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody> {
+    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+    {
         let started = Stopwatch::start();
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let id = self.request_id(&parts.headers);
-        let mut answer = self.answer(ends, &parts).await;
+        let mut answer = match self.place_of(&parts) {
+            Some(place) => self.publish(ends, &parts, place, body).await,
+            None => self.answer(ends, &parts).await,
+        };
         let headers = answer.response.headers_mut();
         headers.insert(
             CACHE_STATUS,
@@ -131,13 +139,9 @@ impl App {
             return own("none", own::text(StatusCode::URI_TOO_LONG, text));
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return own("none", own::not_allowed(&parts.method));
+            return own("none", own::not_allowed(&parts.method, own::METHODS));
         }
-        let prefix = self.bases.prefix();
-        let below = path
-            .strip_prefix(prefix)
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(path);
+        let below = self.below_prefix(path);
         let ready = self.ready.load(Ordering::Acquire);
         if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
             return own(resource, response);
@@ -154,7 +158,18 @@ impl App {
         }
     }
 
-    fn base_of(&self, ends: Ends, parts: &http::request::Parts) -> Result<Arc<str>, BaseError> {
+    /// The path without the prefix of `public_url`.
+    pub(super) fn below_prefix<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.bases.prefix())
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path)
+    }
+
+    pub(super) fn base_of(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+    ) -> Result<Arc<str>, BaseError> {
         let host = parts
             .headers
             .get(HOST)
@@ -304,7 +319,7 @@ fn drop_body(response: &mut Response<ResponseBody>) {
     }
 }
 
-fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
+pub(super) fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
     let clean: String = text
         .chars()
         .map(|char| if char.is_ascii_graphic() { char } else { ' ' })
@@ -315,7 +330,7 @@ fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
     }
 }
 
-fn unroutable(error: RouteError) -> Response<ResponseBody> {
+pub(super) fn unroutable(error: RouteError) -> Response<ResponseBody> {
     let status = match error {
         RouteError::NotFound => StatusCode::NOT_FOUND,
         RouteError::BadPath | RouteError::BadQuery => StatusCode::BAD_REQUEST,
@@ -323,7 +338,7 @@ fn unroutable(error: RouteError) -> Response<ResponseBody> {
     own::text(status, format!("{error}\n"))
 }
 
-fn misdirected(error: &BaseError) -> Response<ResponseBody> {
+pub(super) fn misdirected(error: &BaseError) -> Response<ResponseBody> {
     let status = match error {
         BaseError::NoHost => StatusCode::BAD_REQUEST,
         BaseError::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nugate::demo::{ExampleFeed, server};
 use nugate::entry::Digest;
 use tempfile::TempDir;
@@ -184,9 +185,10 @@ fn listen(runtime: &Runtime, feed: ExampleFeed, log: Arc<Mutex<Vec<String>>>) ->
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let index = format!("{base}/v3/index.json");
-    let answer = Arc::new(move |head: &http::request::Parts| {
+    let feed = Mutex::new(feed);
+    let answer = Arc::new(move |head: &http::request::Parts, body: Bytes| {
         log.lock().unwrap().push(head.uri.path().to_owned());
-        feed.respond(&base, &head.method, &head.uri, &head.headers)
+        feed.lock().unwrap().answer(&base, head, &body)
     });
     runtime.spawn(server::serve_with(listener, answer, std::future::pending()));
     index

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{Entry, ServiceIndex, address, suffix_of};
 use crate::nuget::link_map::LinkMap;
+use crate::nuget::publish::Publish;
 use crate::nuget::resource::{self, At, RESOURCES, Resource};
 
 /// What becomes of URI templates of web pages for people.
@@ -31,6 +32,8 @@ pub struct RenderOptions<'a> {
     pub base: &'a str,
     /// What becomes of web pages.
     pub web_links: WebLinks,
+    /// What becomes of pushes: refused ones are not offered.
+    pub publish: Publish,
 }
 
 /// Slug by name of the resource and upstream URL.
@@ -103,6 +106,9 @@ impl Known {
                     .resolve(prefix)
                     .map(|ours| format!("{base}{ours}{template}"))
             }
+            At::Publish(_) => {
+                (options.publish == Publish::Relay).then(|| format!("{base}{}", row.slug))
+            }
             At::WebPage => (options.web_links == WebLinks::Keep).then(|| id.to_owned()),
         }
     }
@@ -133,7 +139,12 @@ mod tests {
     const BASE: &str = "https://cache.example/n/v3/";
 
     fn render(index: &ServiceIndex, base: &str, web_links: WebLinks) -> Value {
-        let bytes = index.render(&RenderOptions { base, web_links });
+        let publish = Publish::Relay;
+        let bytes = index.render(&RenderOptions {
+            base,
+            web_links,
+            publish,
+        });
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -195,6 +206,8 @@ mod tests {
         ),
         ("VulnerabilityInfo/6.7.0", "vulnerabilities/index.json"),
         ("Catalog/3.0.0", "catalog/index.json"),
+        ("PackagePublish/2.0.0", "publish"),
+        ("SymbolPackagePublish/4.9.0", "symbols"),
         (
             "ReportAbuseUriTemplate/3.0.0-rc",
             "https://www.nuget.org/packages/{id}/{version}/ReportAbuse",

@@ -279,9 +279,7 @@ fn nuget_org_is_understood() {
         [
             "SearchGalleryQueryService/3.0.0-rc",
             "LegacyGallery",
-            "LegacyGallery/2.0.0",
-            "PackagePublish/2.0.0",
-            "SymbolPackagePublish/4.9.0"
+            "LegacyGallery/2.0.0"
         ]
     );
     assert_eq!(index.unroutable(), [""; 0]);

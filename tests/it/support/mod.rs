@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod program;
+pub mod push;
 pub mod script;
 pub mod until;
 pub mod upstream;
