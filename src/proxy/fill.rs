@@ -94,7 +94,9 @@ impl Fill {
         let fetched = self.fetch(&located).await?;
         let answer = self.answer(&fetched);
         let rule = self.target.rule;
-        let seen = self.seen.as_deref();
+        // Who had it deleted believes that it is gone.
+        let deleted = answer == Answer::Absent && self.is_deleted();
+        let seen = self.seen.as_deref().filter(|_| !deleted);
         let now = self.engine.clock.now();
         let kind = (rule.class, rule.negative);
         match absorb(answer, seen, kind, &self.engine.options.freshness, now) {
@@ -299,6 +301,11 @@ impl Fill {
     fn is_outdated(&self) -> bool {
         let checked_at = self.seen.as_ref().map(|seen| seen.checked_at);
         checked_at.is_some_and(|at| self.engine.is_outdated(&self.target, at))
+    }
+
+    fn is_deleted(&self) -> bool {
+        let mut seen = self.seen.iter();
+        seen.any(|seen| self.engine.outdated.deletes(&self.target, seen.checked_at))
     }
 
     /// Writes an entry down, unless a newer fill has the key by now.

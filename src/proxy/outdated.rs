@@ -45,6 +45,8 @@ struct State {
     ids: HashMap<String, u64>,
     /// By id and version.
     versions: HashMap<String, u64>,
+    /// Deletions, by id as well as by id and version.
+    deleted: HashMap<String, u64>,
 }
 
 impl Outdated {
@@ -71,6 +73,30 @@ impl Outdated {
             state
         });
         serde_json::to_vec(&**self.0.load()).unwrap_or_default()
+    }
+
+    /// Remembers that the feed took a deletion; [`Self::change`] is told too, afterwards.
+    pub(super) fn delete(&self, (id, version): (&PackageId, &PackageVersion), now: Time) {
+        let names = [id.as_str().to_owned(), name(id, version)];
+        self.0.rcu(|state| {
+            let mut state = State::clone(state);
+            let deletions = names.iter().map(|name| (name.clone(), now.as_millis()));
+            state.deleted.extend(deletions);
+            state
+        });
+    }
+
+    /// Whether something of the document's package was deleted since it was confirmed: a 404 of it
+    /// is then no doubtful one.
+    pub(super) fn deletes(&self, target: &Target, checked_at: Time) -> bool {
+        let state = self.0.load();
+        let name = match (target.rule.class, &target.id, &target.version) {
+            (Class::Immutable, Some(id), Some(version)) => name(id, version),
+            (Class::Immutable, ..) | (_, None, _) => return false,
+            (_, Some(id), _) => id.as_str().to_owned(),
+        };
+        let deleted = state.deleted.get(&name);
+        deleted.is_some_and(|at| checked_at.as_millis() <= *at)
     }
 
     /// Whether a document confirmed at `checked_at` was changed since, as far as is known at `now`.
@@ -101,6 +127,7 @@ impl State {
             self.all = self.all.max(Some(dropped));
         }
         drop_older(&mut self.versions);
+        drop_older(&mut self.deleted);
     }
 }
 
@@ -189,6 +216,28 @@ mod tests {
             assert!(covered(&outdated, &path, number), "{path}");
         }
         assert!(!covered(&outdated, "flat/id4999/index.json", 5000));
+    }
+
+    #[test]
+    fn a_deletion_concerns_the_version_and_what_tells_of_it() {
+        let outdated = Outdated::new(b"");
+        let (id, version) = ids("Some.Id", "1.0");
+        outdated.delete((&id, &version), PUSHED);
+        let outdated = Outdated::new(&outdated.change(Some((&id, &version)), PUSHED));
+        for (path, expected) in [
+            ("flat/some.id/index.json", true),
+            ("registration/some.id/index.json", true),
+            ("flat/some.id/1.0.0/some.id.1.0.0.nupkg", true),
+            ("flat/some.id/2.0.0/some.id.2.0.0.nupkg", false),
+            ("flat/other/index.json", false),
+            ("catalog/index.json", false),
+            ("index.json", false),
+        ] {
+            let target = route::parse(path, None).unwrap();
+            assert_eq!(outdated.deletes(&target, PUSHED), expected, "{path}");
+            let later = PUSHED.plus(Duration::from_millis(1));
+            assert!(!outdated.deletes(&target, later), "{path}");
+        }
     }
 
     #[test]

@@ -97,6 +97,13 @@ impl Engine {
         let mut beginning = Vec::new();
         let pushed = self.push(submission, &url, &mut beginning).await;
         self.count_push(submission.operation, &pushed);
+        let accepted = matches!(&pushed, Ok(pushed) if pushed.status.is_success());
+        if let (Operation::Delete, true, Some(named)) =
+            (submission.operation, accepted, &submission.place.named)
+        {
+            let deleted = (&named.id, &named.version);
+            self.outdated.delete(deleted, self.clock.now());
+        }
         if may_have_changed(&pushed) {
             self.outdate(&submission.place, submission.operation, &beginning)
                 .await;

@@ -206,6 +206,38 @@ async fn a_deletion_and_a_relisting_show_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_was_deleted_through_nugate_is_gone() {
+    let world = World::demo().await;
+    let package = "flat/example.json/1.2.0/example.json.1.2.0.nupkg";
+    let paths = [
+        "flat/example.json/index.json",
+        "registration/example.json/index.json",
+        package,
+    ];
+    for path in paths {
+        world.hit(path).await;
+    }
+    // This feed deletes where nuget.org unlists.
+    world.up.change(|feed| feed.remove("Example.Json", "1.2.0"));
+    let kept = world
+        .get_with(package, &[("cache-control", "no-cache")])
+        .await;
+    assert_eq!(kept.status, 200, "a 404 alone is not believed");
+    world.later(1);
+    drop(
+        world
+            .up
+            .on("/api/v2/package/Example.Json/1.2.0")
+            .reply(204, ""),
+    );
+    let path = "publish/Example.Json/1.2.0";
+    assert_eq!(world.call(Method::DELETE, path, &[], "").await.status, 204);
+    for path in paths {
+        assert_eq!(stored(&world, path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_right_after_a_push_loses_nothing() {
     let mut world = World::demo().await;
     let package = "flat/example.core/1.0.0/example.core.1.0.0.nupkg";
