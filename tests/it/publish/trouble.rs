@@ -125,7 +125,7 @@ async fn a_feed_that_does_not_answer_is_not_waited_for_for_ever() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_takes_no_more_is_not_waited_for_for_ever() {
-    let world = with(|settings| settings.feed.idle_timeout = Duration::from_millis(300)).await;
+    let world = with(|settings| settings.feed.idle_timeout = Duration::from_secs(2)).await;
     drop(world.up.on(UPSTREAM).reply(201, "").early(10).hang());
     // More than all the buffers on the way hold.
     let body = vec![7; 64 << 20];
@@ -165,7 +165,7 @@ async fn what_is_too_long_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_stalls_is_ended() {
-    let world = with(|settings| settings.feed.idle_timeout = Duration::from_millis(300)).await;
+    let world = with(|settings| settings.feed.idle_timeout = Duration::from_secs(2)).await;
     let mut upload = Uploading::begin(world.addr, "Transfer-Encoding: chunked").await;
     upload.chunk(&[7; 1000]).await;
     world.up.has_received(1000).await;
