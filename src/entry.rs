@@ -65,6 +65,12 @@ impl Key {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it names the answer to a question, such as a search: anybody can make up any number
+    /// of them, so they have a quota of their own.
+    pub fn is_query(&self) -> bool {
+        self.0.contains('?')
+    }
 }
 
 impl fmt::Display for Key {

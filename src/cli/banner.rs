@@ -96,6 +96,7 @@ mod tests {
     fn http_needs_the_flag_and_https_does_not() {
         let address = "127.0.0.1:6842".parse().unwrap();
         let totals = Totals {
+            queries_bytes: 0,
             entries: 3,
             bodies_bytes: 2048,
             absent: 1,

@@ -10,11 +10,12 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::jobs::discover;
+use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::{self, App, BaseRules, Limits};
-use crate::store::{Store, StoreError, StoreOptions, Totals};
+use crate::store::{Quota, Store, StoreError, StoreOptions, Totals};
 use crate::upstream::{Feed, FeedOptions, UpstreamError};
 
 /// Large bodies kept open; a fraction of the usual limit of 1024 descriptors.
@@ -53,6 +54,7 @@ pub struct Daemon {
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
+    scrub: Option<Scrub>,
 }
 
 impl Daemon {
@@ -67,8 +69,21 @@ impl Daemon {
             dir: config.cache.dir.clone(),
             memory: config.cache.memory / 2,
             open_files: OPEN_FILES,
+            quota: Quota {
+                size_max: config.cache.size_max,
+                queries_max: config.cache.queries_size_max,
+                free_min: config.cache.free_min,
+            },
+            clock: Clock::System,
+            evictions: metrics.evictions.with_label_values(&["entries"]),
         })
         .await?;
+        let scrub = (config.cache.scrub_rate > 0).then(|| Scrub {
+            store: store.clone(),
+            clock: Clock::System,
+            scrubbed: metrics.scrubbed.clone(),
+            rate: config.cache.scrub_rate,
+        });
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();
         let listen_error = |source| StartError::Listen {
             address: config.listen,
@@ -101,6 +116,7 @@ impl Daemon {
             },
             network: config.network,
             totals: totals.and_then(Result::ok),
+            scrub,
         })
     }
 
@@ -119,6 +135,7 @@ impl Daemon {
         let proxy = self.app.proxy().clone();
         let discovery =
             (self.network != Network::Offline).then(|| tokio::spawn(discover::run(proxy.clone())));
+        let scrub = self.scrub.map(|scrub| tokio::spawn(scrub.run()));
         let (told, begun) = oneshot::channel();
         let shutdown = async {
             shutdown.await;
@@ -126,8 +143,8 @@ impl Daemon {
             let _ = told.send(Stopwatch::start());
         };
         server::run(self.listener, self.app, self.limits, shutdown).await;
-        if let Some(discovery) = discovery {
-            discovery.abort();
+        for job in discovery.iter().chain(&scrub) {
+            job.abort();
         }
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);

@@ -67,6 +67,10 @@ impl Config {
             },
             cache: CacheConfig {
                 dir: PathBuf::new(),
+                size_max: 0,
+                queries_size_max: 0,
+                free_min: 0,
+                scrub_rate: 0,
                 memory: 0,
                 document_size_max: 0,
                 package_size_max: 0,

@@ -99,6 +99,14 @@ pub struct FeedConfig {
 pub struct CacheConfig {
     /// The directory of everything kept; not shared with another process.
     pub dir: PathBuf,
+    /// Bytes of everything kept.
+    pub size_max: u64,
+    /// Bytes of the answers to searches among it.
+    pub queries_size_max: u64,
+    /// Bytes left free on the disk.
+    pub free_min: u64,
+    /// Bytes looked through for damage in a second; 0 is never.
+    pub scrub_rate: u64,
     /// Bytes of memory for bodies and rendered documents.
     pub memory: u64,
     /// The largest JSON document, in bytes.

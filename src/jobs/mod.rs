@@ -1,3 +1,4 @@
 //! Work that nobody waits for.
 
 pub mod discover;
+pub mod scrub;

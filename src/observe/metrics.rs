@@ -13,6 +13,9 @@ const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// What the scrub finds.
+const SCRUBBED: &[&str] = &["good", "orphan", "damaged", "gone"];
+
 const FILLS: &[&str] = &[
     "stored",
     "confirmed",
@@ -135,7 +138,9 @@ series! {
     links_left = counter "nugate_links_left_total" []
         "Links of rendered documents that are under no known base of the upstream and were left as they are";
     evictions = counters "nugate_evictions_total" ["tier"]
-        "Things dropped to make room, by tier: views (rendered documents in memory)";
+        "Things dropped to make room, by tier: views (rendered documents in memory), entries (stored documents and packages)";
+    scrubbed = counters "nugate_scrubbed_bodies_total" ["outcome"]
+        "Stored bodies looked at for damage, by outcome: good, orphan (removed), damaged (put aside), gone";
     store_bytes = gauge "nugate_store_bytes" []
         "Bytes of stored bodies";
     store_entries = gauge "nugate_store_entries" []
@@ -176,6 +181,7 @@ impl Metrics {
         begin(&self.published, PUBLISHED);
         begin(&self.revalidations, REVALIDATIONS);
         begin(&self.store_errors, STORE_OPERATIONS);
+        begin(&self.scrubbed, SCRUBBED);
         begin(&self.views, ENCODINGS);
     }
 

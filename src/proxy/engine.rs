@@ -133,7 +133,7 @@ impl Engine {
     /// Seals a verified body and makes its entry visible.
     pub(super) async fn publish(&self, key: &Key, finished: &Finished, entry: Entry) {
         match self.store.seal(finished).await {
-            Ok(_) => drop(self.put(key, entry).await),
+            Ok(_sealed) => drop(self.put(key, entry).await),
             Err(error) => drop(self.store_failed("seal", &error)),
         }
     }

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::server::handle::{App, Ends};
+use crate::server::linger::Lingering;
 
 /// For the head of a request, and between requests of a connection.
 const IDLE: Duration = Duration::from_secs(90);
@@ -70,7 +71,7 @@ pub async fn run(
             })
         };
         let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Lingering::new(stream)), service)
             .into_owned();
         let connection = graceful.watch(connection);
         let open = Open::new(&app.proxy().metrics().connections);

@@ -5,6 +5,7 @@ mod base;
 mod body;
 mod error;
 mod handle;
+mod linger;
 mod listen;
 mod own;
 mod publish;

@@ -3,8 +3,10 @@
 //! Both caches use the least-recently-used policy: moka's default refuses new entries while old ones
 //! are popular. Nothing here decides what is deleted; evicting only closes a file.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use moka::policy::EvictionPolicy;
@@ -28,6 +30,46 @@ pub(super) struct Bodies {
     root: Arc<Path>,
     small: Cache<Digest, Bytes>,
     open: Cache<Digest, Arc<OpenBlob>>,
+    sealing: Sealing,
+}
+
+/// Bodies whose entries are on the way, and how many are.
+type Sealing = Arc<Mutex<HashMap<Digest, usize>>>;
+
+/// A body in the store that no entry may name yet; kept as long as this lives.
+#[derive(Debug)]
+pub struct Sealed {
+    stored: Stored,
+    sealing: Sealing,
+}
+
+impl Sealed {
+    fn begin(stored: Stored, sealing: &Sealing) -> Self {
+        *lock(sealing).entry(stored.digest).or_default() += 1;
+        let sealing = Arc::clone(sealing);
+        Self { stored, sealing }
+    }
+
+    /// The body.
+    pub const fn stored(&self) -> Stored {
+        self.stored
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        let mut sealing = lock(&self.sealing);
+        if let Entry::Occupied(mut count) = sealing.entry(self.stored.digest) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+fn lock(sealing: &Sealing) -> MutexGuard<'_, HashMap<Digest, usize>> {
+    sealing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Bodies {
@@ -45,21 +87,23 @@ impl Bodies {
                 .max_capacity(options.open_files)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            sealing: Sealing::default(),
         }
     }
 
-    pub(super) async fn seal(&self, finished: &Finished) -> Result<Stored, StoreError> {
+    pub(super) async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
         let stored = Stored {
             digest: finished.digest,
             size: finished.size,
         };
+        let sealed = Sealed::begin(stored, &self.sealing);
         let draft = finished.draft.file()?;
         let root = Arc::clone(&self.root);
         let job = move || content::store(&root, draft, &stored);
         if blocking("store body", job).await? {
             self.open.invalidate(&stored.digest);
         }
-        Ok(stored)
+        Ok(sealed)
     }
 
     pub(super) fn hot(&self, stored: &Stored) -> Option<Blob> {
@@ -95,13 +139,43 @@ impl Bodies {
         Ok(bytes)
     }
 
-    pub(super) async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.small.invalidate(&stored.digest);
-        self.open.invalidate(&stored.digest);
-        let (root, digest) = (Arc::clone(&self.root), stored.digest);
-        let removed = blocking("remove body", move || content::remove(&root, &digest)).await;
+    /// Where bodies with this first byte are.
+    pub(super) fn shard(&self, first: u8) -> PathBuf {
+        self.root.join(format!("content-v2/sha256/{first:02x}"))
+    }
+
+    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
+        content::path_of(&self.root, digest)
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.root.with_file_name("damaged-v1")
+    }
+
+    /// Takes a body that is not what its name says out of reach.
+    pub(super) async fn put_aside(&self, digest: Digest) -> Result<(), StoreError> {
+        self.small.invalidate(&digest);
+        self.open.invalidate(&digest);
+        let root = Arc::clone(&self.root);
+        let aside = self.aside();
+        let job = move || content::put_aside(&root, &aside, &digest);
+        let removed = blocking("put aside body", job).await;
         // Whoever opened it in between put it back.
-        self.open.invalidate(&stored.digest);
+        self.open.invalidate(&digest);
         removed
+    }
+
+    /// Removes a body that no entry names, unless its entry is on the way; blocks. Says whether it
+    /// did.
+    pub(super) fn unlink(&self, digest: &Digest) -> Result<bool, StoreError> {
+        // Held while it is removed: sealing begins before it looks whether the body is there.
+        let sealing = lock(&self.sealing);
+        if sealing.contains_key(digest) {
+            return Ok(false);
+        }
+        let removed = content::remove(&self.root, digest);
+        self.small.invalidate(digest);
+        self.open.invalidate(digest);
+        removed.map(|()| true)
     }
 }

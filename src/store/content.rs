@@ -75,6 +75,27 @@ pub(super) fn remove(root: &Path, digest: &Digest) -> Result<(), StoreError> {
     }
 }
 
+/// The most damaged bodies that are put aside; further ones are removed.
+const ASIDE: usize = 64;
+
+/// Puts a damaged body aside, where nobody asks for it; one that is not there is aside already.
+pub(super) fn put_aside(root: &Path, aside: &Path, digest: &Digest) -> Result<(), StoreError> {
+    let path = path_of(root, digest);
+    let full = fs::read_dir(aside).map_or(0, Iterator::count) >= ASIDE;
+    if full {
+        return remove(root, digest);
+    }
+    let moved = super::folder::create(aside).and_then(|()| {
+        fs::rename(&path, aside.join(digest.to_hex()))
+            .map_err(|error| StoreError::io("put aside body", &path, error))
+    });
+    match moved {
+        // It must not be served, wherever it is.
+        Err(_) => remove(root, digest),
+        moved => moved,
+    }
+}
+
 /// Stores a finished draft under its digest and syncs it. `true` when the body was written; `false`
 /// when an intact one was there already, which is left alone: replacing a durable file by one not
 /// yet synced could lose it to a power cut.
@@ -131,7 +152,7 @@ fn copy(from: impl Read, to: &mut cacache::SyncWriter) -> io::Result<()> {
     })
 }
 
-fn hash(from: impl Read) -> io::Result<Option<Digest>> {
+pub(super) fn hash(from: impl Read) -> io::Result<Option<Digest>> {
     let mut hash = Context::new(&SHA256);
     for_each_block(from, |block| {
         hash.update(block);

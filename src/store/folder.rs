@@ -46,12 +46,12 @@ impl Folder {
 
     /// The index database.
     pub(super) fn index(&self) -> PathBuf {
-        self.root.join("index-v1.sqlite3")
+        self.root.join("index-v2.sqlite3")
     }
 }
 
 /// Bodies may be private packages: a folder made here is for its owner only.
-fn create(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

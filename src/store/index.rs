@@ -9,17 +9,22 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+use super::StoreOptions;
+use super::bodies::Bodies;
 use super::error::{StoreError, StoreErrorKind, blocking};
+use super::evict::{Evictor, Memory};
+use super::hot::Hot;
 use super::table::{self, Totals};
 use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
-use crate::entry::{Entry, Key};
+use crate::clock::{Clock, Time};
+use crate::entry::{Digest, Entry, Key};
 
 /// Memory for hot entries, in bytes: some 100,000 entries.
 const HOT: u64 = 48 * 1024 * 1024;
@@ -33,54 +38,68 @@ const IDLE_READERS: usize = 4;
 /// The index of one store.
 pub(super) struct Index {
     readers: Arc<Readers>,
-    hot: Cache<Key, Arc<Entry>>,
-    /// Counts the calls of `forget`; held while memory is filled from a row.
-    forgotten: Arc<RwLock<u64>>,
+    memory: Memory,
+    clock: Clock,
     orders: mpsc::Sender<Order>,
     totals: SharedTotals,
 }
 
 impl Index {
-    /// Opens or creates the database at `path` and starts its writer; blocks.
-    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+    /// Opens or creates the database at `path` and starts its writer, which makes room among
+    /// `bodies` too; blocks.
+    pub(super) fn open(
+        path: PathBuf,
+        bodies: Arc<Bodies>,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
         let db = open_or_replace(&path)?;
         let (orders, queue) = mpsc::channel(QUEUE);
         let totals = SharedTotals::default();
-        let writer = Writer::new(db, Arc::clone(&totals));
+        let clock = options.clock.clone();
+        let memory = Memory {
+            hot: hot_cache(),
+            forgotten: Arc::default(),
+        };
+        let evictor = Evictor::new(options, bodies, memory.clone());
+        let writer = Writer::new(db, Arc::clone(&totals), evictor);
         std::thread::Builder::new()
             .name("index".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(|error| StoreError::io("start the writer of", &path, error))?;
-        let hot = Cache::builder()
-            .max_capacity(HOT)
-            .weigher(|key: &Key, entry: &Arc<Entry>| {
-                let size = OVERHEAD + key.as_str().len() + entry.url.len();
-                u32::try_from(size).unwrap_or(u32::MAX)
-            })
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
         Ok(Self {
             readers: Arc::new(Readers::new(path)),
-            hot,
-            forgotten: Arc::default(),
+            memory,
+            clock,
             orders,
             totals,
         })
     }
 
     pub(super) fn hot(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.hot.get(key)
+        let hot = self.memory.hot.get(key)?;
+        let now = self.clock.now();
+        if hot.is_used(now) {
+            let (answer, _) = oneshot::channel();
+            let task = Task::Touch(key.clone(), now);
+            // A queue that is full has more important things to write.
+            let _ = self.orders.try_send(Order { task, answer });
+        }
+        Some(Arc::clone(&hot.entry))
     }
 
     pub(super) async fn entry(&self, key: &Key) -> Result<Option<Arc<Entry>>, StoreError> {
-        if let Some(entry) = self.hot.get(key) {
+        if let Some(entry) = self.hot(key) {
             return Ok(Some(entry));
         }
         let before = self.forgotten();
         let wanted = key.clone();
         match self.read(move |db| table::entry(db, &wanted)).await? {
-            Some(row) => Ok(Some(self.keep(key, Arc::new(row), before))),
-            None => Ok(self.hot.get(key)),
+            Some(row) => {
+                let entry = self.keep(key, Arc::new(row), before);
+                // Its use is written down.
+                Ok(self.hot(key).or(Some(entry)))
+            }
+            None => Ok(self.hot(key)),
         }
     }
 
@@ -88,11 +107,19 @@ impl Index {
     /// something newer is there or it may have been removed since.
     fn keep(&self, key: &Key, row: Arc<Entry>, before: u64) -> Arc<Entry> {
         let now = self
+            .memory
             .forgotten
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         if *now == before {
-            self.hot.entry_by_ref(key).or_insert(row).into_value()
+            let row = Hot::new(row, Time::default());
+            let kept = self
+                .memory
+                .hot
+                .entry_by_ref(key)
+                .or_insert(row)
+                .into_value();
+            Arc::clone(&kept.entry)
         } else {
             row
         }
@@ -100,6 +127,7 @@ impl Index {
 
     fn forgotten(&self) -> u64 {
         *self
+            .memory
             .forgotten
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -112,7 +140,8 @@ impl Index {
             .reserve()
             .await
             .map_err(|_| StoreError::closed())?;
-        self.hot.insert(key.clone(), Arc::clone(&entry));
+        let hot = Hot::new(Arc::clone(&entry), entry.checked_at);
+        self.memory.hot.insert(key.clone(), hot);
         let (answer, committed) = oneshot::channel();
         let task = Task::Put(key.clone(), Arc::clone(&entry));
         place.send(Order { task, answer });
@@ -122,7 +151,7 @@ impl Index {
 
     pub(super) async fn forget(&self, prefix: &str) -> Result<u64, StoreError> {
         let removed = self.order(Task::Forget(prefix.to_owned())).await?;
-        let (hot, forgotten) = (self.hot.clone(), Arc::clone(&self.forgotten));
+        let (hot, forgotten) = (self.memory.hot.clone(), Arc::clone(&self.memory.forgotten));
         let prefix = prefix.to_owned();
         blocking("forget", move || {
             // An older row can no longer be put into memory, so the lock need not last.
@@ -139,11 +168,18 @@ impl Index {
     pub(super) async fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.order(Task::Remove(key.clone())).await?;
         *self
+            .memory
             .forgotten
             .write()
             .unwrap_or_else(PoisonError::into_inner) += 1;
-        self.hot.invalidate(key);
+        self.memory.hot.invalidate(key);
         Ok(())
+    }
+
+    /// Removes a body if no entry names it and none is on the way; says whether it did.
+    pub(super) async fn remove_orphan(&self, digest: Digest) -> Result<bool, StoreError> {
+        let removed = self.order(Task::RemoveOrphan(digest)).await?;
+        Ok(removed > 0)
     }
 
     pub(super) async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
@@ -199,6 +235,18 @@ impl Index {
         })
         .await
     }
+}
+
+fn hot_cache() -> Cache<Key, Arc<Hot>> {
+    let weight = |key: &Key, hot: &Arc<Hot>| {
+        let size = OVERHEAD + key.as_str().len() + hot.entry.url.len();
+        u32::try_from(size).unwrap_or(u32::MAX)
+    };
+    Cache::builder()
+        .max_capacity(HOT)
+        .weigher(weight)
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
 }
 
 /// Read connections, opened when none is idle.
@@ -312,12 +360,13 @@ fn move_aside(path: &Path) -> std::io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Time;
 
     #[tokio::test]
     async fn a_row_read_before_a_write_never_covers_it() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(dir.path().join("index")).unwrap();
+        let options = crate::store::tests::options(dir.path());
+        let bodies = Arc::new(Bodies::new(dir.path().to_owned(), &options));
+        let index = Index::open(dir.path().join("index"), bodies, options).unwrap();
         let key = Key::new("f/a");
         let old = Entry::absent(String::new(), Time::from_millis(1));
         let new = Entry::absent(String::new(), Time::from_millis(2));

@@ -15,8 +15,12 @@ mod content;
 mod draft;
 mod draft_reader;
 mod error;
+mod evict;
 mod folder;
+mod hot;
 mod index;
+mod quota;
+mod scrub;
 mod table;
 mod writer;
 
@@ -24,17 +28,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prometheus::IntCounter;
 
 use self::bodies::Bodies;
 use self::error::blocking;
 use self::folder::Folder;
 use self::index::Index;
+use crate::clock::Clock;
 use crate::entry::{Entry, Key, Stored};
 
 pub use self::blob::{Blob, BlobReader, OpenBlob};
+pub use self::bodies::Sealed;
 pub use self::draft::{Draft, DraftWriter, Finished, HOLD_BACK};
 pub use self::draft_reader::{DraftFile, DraftReader};
 pub use self::error::{StoreError, StoreErrorKind};
+pub use self::quota::Quota;
+pub use self::scrub::{Inspected, SHARDS};
 pub use self::table::Totals;
 
 /// Where a store is and how much memory it may use.
@@ -46,6 +55,12 @@ pub struct StoreOptions {
     pub memory: u64,
     /// How many large bodies are kept open.
     pub open_files: u64,
+    /// How much is kept.
+    pub quota: Quota,
+    /// Where the time of a use comes from.
+    pub clock: Clock,
+    /// Counts entries that had to make room.
+    pub evictions: IntCounter,
 }
 
 /// A handle on an open store; clones are the same store.
@@ -53,7 +68,7 @@ pub struct StoreOptions {
 pub struct Store(Arc<Shared>);
 
 struct Shared {
-    bodies: Bodies,
+    bodies: Arc<Bodies>,
     index: Index,
     drafts: Arc<Path>,
     /// Last, so that the directory is unlocked after everything else is gone.
@@ -66,9 +81,10 @@ impl Store {
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         blocking("open store", move || {
             let folder = Folder::open(&options.dir)?;
+            let bodies = Arc::new(Bodies::new(folder.bodies(), &options));
             Ok(Self(Arc::new(Shared {
-                bodies: Bodies::new(folder.bodies(), &options),
-                index: Index::open(folder.index())?,
+                index: Index::open(folder.index(), Arc::clone(&bodies), options)?,
+                bodies,
                 drafts: folder.drafts().into(),
                 _folder: folder,
             })))
@@ -114,8 +130,9 @@ impl Store {
     }
 
     /// Stores a finished draft under its digest and syncs it to disk; one that is stored intact
-    /// already is not written again. Does not release the draft.
-    pub async fn seal(&self, finished: &Finished) -> Result<Stored, StoreError> {
+    /// already is not written again. Does not release the draft. Until what is returned is dropped,
+    /// the body is not removed to make room, although no entry names it yet.
+    pub async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
         self.0.bodies.seal(finished).await
     }
 
@@ -135,10 +152,10 @@ impl Store {
         self.0.bodies.document(stored).await
     }
 
-    /// Removes a body whose reading failed, so that asking for it again is a miss; readers that
+    /// Puts a body whose reading failed aside, so that asking for it again is a miss; readers that
     /// have it open go on.
     pub async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.0.bodies.discard(stored).await
+        self.0.bodies.put_aside(stored.digest).await
     }
 
     /// Keeps a small value under a name, over what was there.

@@ -26,10 +26,15 @@ const SCHEMA: &str = "
         content_type TEXT,
         fetched_at INTEGER NOT NULL,
         checked_at INTEGER NOT NULL,
-        missing_since INTEGER
+        missing_since INTEGER,
+        query INTEGER NOT NULL,
+        used_at INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS entries_by_digest ON entries (digest, size)
         WHERE digest IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used_at) WHERE digest IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS queries_by_use ON entries (used_at)
+        WHERE digest IS NOT NULL AND query = 1;
     CREATE INDEX IF NOT EXISTS entries_absent ON entries (checked_at) WHERE digest IS NULL;
     CREATE TABLE IF NOT EXISTS notes (
         name TEXT PRIMARY KEY NOT NULL,
@@ -53,6 +58,8 @@ pub struct Totals {
     pub bodies_bytes: u64,
     /// Remembered 404s.
     pub absent: u64,
+    /// Bytes of the answers to queries, a body shared by several of them as often.
+    pub queries_bytes: u64,
 }
 
 /// Creates what is missing, or fails when the file is not such a database.
@@ -82,18 +89,29 @@ pub(super) fn keys(db: &Connection, prefix: &str, limit: usize) -> Result<Vec<Ke
         .collect()
 }
 
-/// Writes an entry over what `key` had and keeps `totals` right.
-pub(super) fn put(db: &Connection, key: &Key, entry: &Entry, totals: &mut Totals) -> Result<()> {
-    let before = statement(db, "SELECT digest, size FROM entries WHERE key = ?1")?
-        .query_row([key.as_str()], read_body)
-        .optional()?;
+/// Writes an entry over what `key` had and keeps `totals` right. Returns the body it had, if no
+/// entry names that one any more.
+pub(super) fn put(
+    db: &Connection,
+    key: &Key,
+    entry: &Entry,
+    totals: &mut Totals,
+) -> Result<Option<Stored>> {
+    let before = stored(db, key)?;
+    if key.is_query() {
+        let old = before.flatten().map_or(0, |old| old.size);
+        let new = entry.body.map_or(0, |new| new.size);
+        totals.queries_bytes = (totals.queries_bytes + new).saturating_sub(old);
+    }
     let shared_before = named_by(db, entry.body.as_ref())?;
     write(db, key, entry)?;
+    let mut unnamed = None;
     match before {
         None => totals.entries += 1,
         Some(None) => totals.absent = totals.absent.saturating_sub(1),
         Some(Some(old)) if !named_by(db, Some(&old))? => {
             totals.bodies_bytes = totals.bodies_bytes.saturating_sub(old.size);
+            unnamed = Some(old);
         }
         Some(Some(_)) => {}
     }
@@ -102,7 +120,7 @@ pub(super) fn put(db: &Connection, key: &Key, entry: &Entry, totals: &mut Totals
         Some(body) if !shared_before => totals.bodies_bytes += body.size,
         Some(_) => {}
     }
-    Ok(())
+    Ok(unnamed)
 }
 
 /// Removes the entries whose keys begin with `prefix` and says how many there were.
@@ -117,12 +135,14 @@ pub(super) fn forget(db: &Connection, prefix: &str, totals: &mut Totals) -> Resu
 
 /// Removes the entry of one key.
 pub(super) fn remove(db: &Connection, key: &Key, totals: &mut Totals) -> Result<()> {
-    let before = statement(db, "SELECT digest, size FROM entries WHERE key = ?1")?
-        .query_row([key.as_str()], read_body)
-        .optional()?;
-    let Some(body) = before else { return Ok(()) };
+    let Some(body) = stored(db, key)? else {
+        return Ok(());
+    };
     statement(db, "DELETE FROM entries WHERE key = ?1")?.execute([key.as_str()])?;
     totals.entries = totals.entries.saturating_sub(1);
+    if let Some(old) = body.filter(|_| key.is_query()) {
+        totals.queries_bytes = totals.queries_bytes.saturating_sub(old.size);
+    }
     match body {
         None => totals.absent = totals.absent.saturating_sub(1),
         Some(old) if !named_by(db, Some(&old))? => {
@@ -157,6 +177,9 @@ pub(super) fn count(db: &Connection) -> Result<Totals> {
              (SELECT size FROM entries WHERE digest IS NOT NULL GROUP BY digest)",
         )?,
         absent: number("SELECT count(*) FROM entries WHERE digest IS NULL")?,
+        queries_bytes: number(
+            "SELECT ifnull(sum(size), 0) FROM entries WHERE digest IS NOT NULL AND query = 1",
+        )?,
     })
 }
 
@@ -181,16 +204,51 @@ fn statement<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>
     db.prepare_cached(sql)
 }
 
-/// Whether any entry names this body.
+/// Notes that a key was used at a time; a key that is gone was not.
+pub(super) fn touch(db: &Connection, key: &Key, at: Time) -> Result<()> {
+    statement(db, "UPDATE entries SET used_at = ?2 WHERE key = ?1")?
+        .execute(params![key.as_str(), to_sql(at.as_millis())])
+        .map(drop)
+}
+
+/// Keys with a body that were not used for longest, at most `limit`; those of queries only, if so
+/// wanted.
+pub(super) fn least_used(db: &Connection, queries: bool, limit: u64) -> Result<Vec<(Key, Stored)>> {
+    let only = if queries { "AND query = 1" } else { "" };
+    let sql = format!(
+        "SELECT digest, size, key FROM entries WHERE digest IS NOT NULL {only} \
+         ORDER BY used_at LIMIT ?1"
+    );
+    let mut statement = statement(db, &sql)?;
+    let rows = statement.query_map([to_sql(limit)], |row| {
+        Ok((Key::new(row.get::<_, String>(2)?), read_body(row)?))
+    })?;
+    rows.filter_map(|row| row.map(|(key, body)| Some((key, body?))).transpose())
+        .collect()
+}
+
+/// What a key has stored.
+#[expect(clippy::option_option, reason = "nothing, a remembered 404, or a body")]
+fn stored(db: &Connection, key: &Key) -> Result<Option<Option<Stored>>> {
+    statement(db, "SELECT digest, size FROM entries WHERE key = ?1")?
+        .query_row([key.as_str()], read_body)
+        .optional()
+}
+
+/// Whether any entry names this body; nothing is a body that none names.
 fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
-    let Some(body) = body else { return Ok(false) };
-    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?
-        .exists([body.digest.as_bytes()])
+    body.map_or(Ok(false), |body| is_named(db, &body.digest))
+}
+
+/// Whether any entry names the body with this digest.
+pub(super) fn is_named(db: &Connection, digest: &Digest) -> Result<bool> {
+    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?.exists([digest.as_bytes()])
 }
 
 fn write(db: &Connection, key: &Key, entry: &Entry) -> Result<()> {
     let sql = format!(
-        "INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        "INSERT OR REPLACE INTO entries ({COLUMNS}, query, used_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?9)"
     );
     let header = |value: &Option<HeaderValue>| value.as_ref().map(|v| v.as_bytes().to_vec());
     statement(db, &sql)?
@@ -205,6 +263,7 @@ fn write(db: &Connection, key: &Key, entry: &Entry) -> Result<()> {
             to_sql(entry.fetched_at.as_millis()),
             to_sql(entry.checked_at.as_millis()),
             entry.missing_since.map(|time| to_sql(time.as_millis())),
+            key.is_query(),
         ])
         .map(drop)
 }
@@ -314,15 +373,19 @@ mod tests {
             ("a", absent(3)),
             ("b", absent(4)),
             ("d", stored(b"four")),
+            ("q?x", stored(b"four")),
+            ("q?y", stored(b"seven")),
+            ("q?x", absent(5)),
         ];
         for (key, entry) in steps {
             put(&db, &Key::new(key), &entry, &mut totals).unwrap();
             assert_eq!(totals, count(&db).unwrap(), "{key}");
         }
         let expected = Totals {
-            entries: 4,
-            bodies_bytes: 9,
-            absent: 2,
+            entries: 6,
+            bodies_bytes: 14,
+            absent: 3,
+            queries_bytes: 5,
         };
         assert_eq!(totals, expected);
     }
@@ -357,6 +420,29 @@ mod tests {
         assert_eq!(totals.entries, 5);
         assert_eq!(forget(&db, "", &mut totals).unwrap(), 5);
         assert_eq!(totals, Totals::default());
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_comes_first() {
+        let db = open();
+        let mut totals = Totals::default();
+        for (age, key) in ["a", "q?1", "b", "q?2"].into_iter().enumerate() {
+            let mut entry = stored(key.as_bytes());
+            entry.checked_at = Time::from_millis(age as u64);
+            put(&db, &Key::new(key), &entry, &mut totals).unwrap();
+        }
+        put(&db, &Key::new("absent"), &absent(0), &mut totals).unwrap();
+        touch(&db, &Key::new("a"), Time::from_millis(9)).unwrap();
+        touch(&db, &Key::new("gone"), Time::from_millis(9)).unwrap();
+        let order = |queries, limit| {
+            let keys = least_used(&db, queries, limit).unwrap();
+            keys.iter()
+                .map(|(key, _)| key.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(order(false, 9), ["q?1", "b", "q?2", "a"]);
+        assert_eq!(order(false, 1), ["q?1"]);
+        assert_eq!(order(true, 9), ["q?1", "q?2"]);
     }
 
     #[test]

@@ -3,14 +3,19 @@
 use std::fs;
 
 use super::*;
+use prometheus::IntCounter;
+
 use crate::clock::Time;
 use crate::entry::{Digest, Validators};
 
-fn options(dir: &Path) -> StoreOptions {
+pub(super) fn options(dir: &Path) -> StoreOptions {
     StoreOptions {
         dir: dir.join("store"),
         memory: 1 << 20,
         open_files: 8,
+        quota: Quota::NONE,
+        clock: Clock::System,
+        evictions: IntCounter::new("evictions", "x").unwrap(),
     }
 }
 
@@ -50,7 +55,7 @@ async fn seal(store: &Store, bytes: &Bytes) -> Stored {
     let finished = finish(store, bytes).await;
     let stored = store.seal(&finished).await.unwrap();
     finished.draft.release();
-    stored
+    stored.stored()
 }
 
 async fn read(blob: &Blob) -> Vec<u8> {
@@ -261,7 +266,7 @@ async fn a_damaged_index_is_put_aside_and_the_store_starts() {
     };
     let garbage = |path: &Path| fs::write(path, [0x55; 8192]).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let index = options(dir.path()).dir.join("index-v1.sqlite3");
+    let index = options(dir.path()).dir.join("index-v2.sqlite3");
     let harms: [&dyn Fn(&Path); 2] = [&garbage, &foreign];
     for (number, harm) in harms.iter().enumerate() {
         let store = open(dir.path()).await;
@@ -309,4 +314,122 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let error = Store::open(options(dir.path())).await.err().unwrap();
     assert_eq!(error.kind, StoreErrorKind::Io);
     assert!(error.to_string().contains("/store"), "{error}");
+}
+
+async fn keep(store: &Store, key: &str, size: usize, at: u64) -> (Key, Stored) {
+    let body = Bytes::from(vec![at.to_le_bytes()[0]; size]);
+    let sealed = store.seal(&finish(store, &body).await).await.unwrap();
+    let key = Key::new(key);
+    let entry = entry(Some(sealed.stored()), at);
+    store.put(&key, entry).await.unwrap();
+    (key, sealed.stored())
+}
+
+/// Everything that is ordered before this is done after it.
+async fn settle(store: &Store) {
+    store.remember("settled", b"").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_not_used_for_longest_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Time::from_millis(0));
+    let store = Store::open(StoreOptions {
+        quota: Quota {
+            size_max: 100_000,
+            queries_max: 10_000,
+            free_min: 0,
+        },
+        clock: clock.clone(),
+        ..options(dir.path())
+    })
+    .await
+    .unwrap();
+    let (first, _) = keep(&store, "f/1", 30_000, 1).await;
+    let (second, gone) = keep(&store, "f/2", 30_000, 2).await;
+    keep(&store, "f/3", 30_000, 3).await;
+    keep(&store, "f/q?1", 6_000, 4).await;
+    clock.advance(std::time::Duration::from_secs(3600));
+    assert!(store.hot(&first).is_some());
+    settle(&store).await;
+    assert_eq!(store.totals().entries, 4);
+    keep(&store, "f/q?2", 6_000, 3_600_000).await;
+    settle(&store).await;
+    let queries = |totals: Totals| (totals.entries, totals.queries_bytes);
+    assert_eq!(queries(store.totals()), (4, 6_000));
+    keep(&store, "f/4", 10_000, 3_600_001).await;
+    settle(&store).await;
+    assert_eq!(store.totals().bodies_bytes, 76_000);
+    assert!(store.entry(&second).await.unwrap().is_none());
+    assert!(store.entry(&first).await.unwrap().is_some());
+    let missing = store.body(&gone).await.unwrap_err();
+    assert_eq!(missing.kind, StoreErrorKind::Missing);
+}
+
+#[tokio::test]
+async fn a_body_goes_when_the_last_entry_that_names_it_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (_, old) = keep(&store, "f/list", 30_000, 1).await;
+    let (_, shared) = keep(&store, "f/a", 20_000, 2).await;
+    keep(&store, "f/b", 20_000, 2).await;
+    keep(&store, "f/list", 30_000, 3).await;
+    keep(&store, "f/a", 30_000, 4).await;
+    let store = reopen(store, dir.path()).await;
+    assert!(store.body(&shared).await.is_ok());
+    let missing = store.body(&old).await.unwrap_err();
+    assert_eq!(missing.kind, StoreErrorKind::Missing);
+}
+
+#[tokio::test]
+async fn a_body_whose_entry_is_on_the_way_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (key, old) = keep(&store, "f/a", 30_000, 1).await;
+    let finished = finish(&store, &Bytes::from(vec![1; 30_000])).await;
+    let again = store.seal(&finished).await.unwrap();
+    assert_eq!(again.stored(), old);
+    store.0.bodies.unlink(&old.digest).unwrap();
+    assert!(store.body(&old).await.is_ok());
+    store.put(&key, entry(Some(old), 2)).await.unwrap();
+    drop(again);
+    store.0.bodies.unlink(&old.digest).unwrap();
+    assert!(store.body(&old).await.is_err());
+}
+
+#[tokio::test]
+async fn a_scrub_finds_what_is_damaged_and_what_nobody_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (_, good) = keep(&store, "f/good", 30_000, 1).await;
+    let (_, bad) = keep(&store, "f/bad", 30_000, 2).await;
+    let orphan = seal(&store, &Bytes::from(vec![3; 30_000])).await;
+    let on_the_way = finish(&store, &Bytes::from(vec![4; 30_000])).await;
+    let on_the_way = store.seal(&on_the_way).await.unwrap();
+    let file = store.0.bodies.path(&bad.digest);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[15_000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+
+    let mut found = Vec::new();
+    for first in 0..SHARDS {
+        found.extend(store.shard(first.to_be_bytes()[1]).await.unwrap());
+    }
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|(_, size)| *size == 30_000));
+    for (body, expected) in [
+        (good, Inspected::Good),
+        (bad, Inspected::Damaged),
+        (bad, Inspected::Gone),
+        (orphan, Inspected::Orphan),
+        (orphan, Inspected::Gone),
+        (on_the_way.stored(), Inspected::Good),
+    ] {
+        assert_eq!(store.inspect(body.digest).await.unwrap(), expected);
+    }
+    assert!(store.body(&good).await.is_ok());
+    let missing = store.body(&bad).await.unwrap_err();
+    assert_eq!(missing.kind, StoreErrorKind::Missing);
+    let aside = options(dir.path()).dir.join("damaged-v1");
+    assert_eq!(fs::read_dir(aside).unwrap().count(), 1);
 }

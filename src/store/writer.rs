@@ -4,14 +4,18 @@
 //! commit. Every order is answered after its commit; when the transaction fails, every order in it
 //! gets the error and the totals stay what they were.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, StoreErrorKind};
+use super::evict::Evictor;
 use super::table::{self, Totals};
-use crate::entry::{Entry, Key};
+use crate::clock::{Stopwatch, Time};
+use crate::entry::{Digest, Entry, Key, Stored};
 
 /// How many orders may wait; whoever brings more waits with them.
 pub(super) const QUEUE: usize = 1024;
@@ -21,6 +25,9 @@ const BATCH: usize = 512;
 
 /// How many remembered 404s are kept.
 const ABSENT: u64 = 10_000;
+
+/// How long a body stays after its entry was written anew.
+const REPLACED: Duration = Duration::from_secs(5);
 
 /// Something to write, and where the answer goes.
 pub(super) struct Order {
@@ -33,6 +40,9 @@ pub(super) enum Task {
     Put(Key, Arc<Entry>),
     Forget(String),
     Remove(Key),
+    Touch(Key, Time),
+    /// Remove the body unless an entry names it.
+    RemoveOrphan(Digest),
     Remember(String, Vec<u8>),
     /// Nothing; answered after everything before it is committed.
     Sync,
@@ -47,11 +57,19 @@ pub(super) type SharedTotals = Arc<Mutex<Totals>>;
 pub(super) struct Writer {
     db: Connection,
     totals: SharedTotals,
+    evictor: Evictor,
+    /// Bodies that an entry named until it was written anew, and since when.
+    replaced: VecDeque<(Stopwatch, Stored)>,
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection, totals: SharedTotals) -> Self {
-        Self { db, totals }
+    pub(super) fn new(db: Connection, totals: SharedTotals, evictor: Evictor) -> Self {
+        Self {
+            db,
+            totals,
+            evictor,
+            replaced: VecDeque::new(),
+        }
     }
 
     /// Works until told to close or until nobody can bring orders any more.
@@ -61,8 +79,18 @@ impl Writer {
             Err(error) => tracing::warn!(%error, "the store's totals could not be counted"),
         }
         let mut batch = Vec::new();
-        while let Some(first) = orders.blocking_recv() {
-            batch.push(first);
+        loop {
+            // Room is made in small steps, so that whoever waits for a write waits for one of them.
+            let crowded = self.make_room();
+            match if crowded {
+                orders.try_recv().ok()
+            } else {
+                orders.blocking_recv()
+            } {
+                Some(first) => batch.push(first),
+                None if crowded && !orders.is_closed() => continue,
+                None => return,
+            }
             while batch.len() < BATCH
                 && let Ok(next) = orders.try_recv()
             {
@@ -73,6 +101,12 @@ impl Writer {
                 .position(|order| matches!(order.task, Task::Close))
                 .and_then(|at| batch.drain(at..).next());
             self.work(&mut batch);
+            let patience = if close.is_some() {
+                Duration::ZERO
+            } else {
+                REPLACED
+            };
+            self.sweep(patience);
             if let Some(close) = close {
                 drop(self);
                 close.reply(Ok(0));
@@ -81,12 +115,31 @@ impl Writer {
         }
     }
 
+    /// Removes a few entries if there is too much; says whether more have to go.
+    fn make_room(&mut self) -> bool {
+        let mut totals = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowded = self.evictor.step(&mut self.db, &mut totals);
+        self.publish(totals);
+        crowded.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no room could be made in the store");
+            false
+        })
+    }
+
     fn work(&mut self, batch: &mut Vec<Order>) {
         let before = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         match commit(&mut self.db, batch, before) {
-            Ok((answers, totals)) => {
+            Ok((answers, unnamed, totals)) => {
                 self.publish(totals);
+                let unnamed = unnamed.into_iter().map(|body| (Stopwatch::start(), body));
+                self.replaced.extend(unnamed);
                 for (order, answer) in batch.drain(..).zip(answers) {
+                    let answer = match order.task {
+                        Task::RemoveOrphan(digest) => {
+                            u64::from(self.evictor.remove_unnamed(&self.db, &digest))
+                        }
+                        _ => answer,
+                    };
                     order.reply(Ok(answer));
                 }
             }
@@ -97,6 +150,17 @@ impl Writer {
                     order.reply(Err(failed(&error)));
                 }
             }
+        }
+    }
+
+    /// Removes bodies replaced at least `patience` ago: whoever looked up their entry before has
+    /// opened them by then.
+    fn sweep(&mut self, patience: Duration) {
+        while let Some((since, body)) = self.replaced.front()
+            && since.elapsed() >= patience
+        {
+            self.evictor.remove_unnamed(&self.db, &body.digest);
+            self.replaced.pop_front();
         }
     }
 
@@ -116,24 +180,36 @@ fn commit(
     db: &mut Connection,
     batch: &[Order],
     mut totals: Totals,
-) -> rusqlite::Result<(Vec<u64>, Totals)> {
+) -> rusqlite::Result<(Vec<u64>, Vec<Stored>, Totals)> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut unnamed = Vec::new();
     let answers = batch
         .iter()
-        .map(|order| carry_out(&transaction, &order.task, &mut totals))
+        .map(|order| carry_out(&transaction, &order.task, &mut totals, &mut unnamed))
         .collect::<rusqlite::Result<Vec<_>>>()?;
     table::bound_absent(&transaction, ABSENT, &mut totals)?;
     transaction.commit()?;
-    Ok((answers, totals))
+    Ok((answers, unnamed, totals))
 }
 
-fn carry_out(db: &Connection, task: &Task, totals: &mut Totals) -> rusqlite::Result<u64> {
+/// Bodies that lose their last entry by being replaced are added to `unnamed`.
+fn carry_out(
+    db: &Connection,
+    task: &Task,
+    totals: &mut Totals,
+    unnamed: &mut Vec<Stored>,
+) -> rusqlite::Result<u64> {
     match task {
-        Task::Put(key, entry) => table::put(db, key, entry, totals).map(|()| 0),
+        Task::Put(key, entry) => {
+            unnamed.extend(table::put(db, key, entry, totals)?);
+            Ok(0)
+        }
         Task::Forget(prefix) => table::forget(db, prefix, totals),
+        Task::Touch(key, at) => table::touch(db, key, *at).map(|()| 0),
         Task::Remove(key) => table::remove(db, key, totals).map(|()| 0),
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
-        Task::Sync | Task::Close => Ok(0),
+        // Done after the commit: entries of the same batch may name it.
+        Task::RemoveOrphan(_) | Task::Sync | Task::Close => Ok(0),
     }
 }
 
@@ -165,9 +241,9 @@ mod tests {
                 })
                 .collect()
         };
-        let (answers, totals) = commit(&mut db, &orders(0..ABSENT), Totals::default()).unwrap();
+        let (answers, _, totals) = commit(&mut db, &orders(0..ABSENT), Totals::default()).unwrap();
         assert_eq!((answers.len() as u64, totals.absent), (ABSENT, ABSENT));
-        let (_, totals) = commit(&mut db, &orders(ABSENT..ABSENT + 3), totals).unwrap();
+        let (_, _, totals) = commit(&mut db, &orders(ABSENT..ABSENT + 3), totals).unwrap();
         assert_eq!((totals.absent, totals.entries), (ABSENT, ABSENT));
         assert_eq!(totals, table::count(&db).unwrap());
         assert_eq!(table::entry(&db, &Key::new("f/2")).unwrap(), None);
@@ -180,7 +256,8 @@ mod tests {
         table::prepare(&db).unwrap();
         db.execute_batch("DROP TABLE notes").unwrap();
         let totals = SharedTotals::default();
-        let mut writer = Writer::new(db, Arc::clone(&totals));
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::new(db, Arc::clone(&totals), Evictor::idle(dir.path()));
         let entry = Arc::new(Entry::absent(String::new(), Time::default()));
         let tasks = [
             Task::Put(Key::new("f/x"), entry),

@@ -23,6 +23,7 @@ mod model;
 mod modes;
 mod negative;
 mod publish;
+mod quota;
 mod revalidate;
 mod search;
 mod shapes;

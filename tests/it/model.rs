@@ -133,6 +133,11 @@ impl Run {
         let feed = ExampleFeed::new([Package::new("A.One", "1.0.0").padded(200_000)]).unwrap();
         let world = World::with(feed, |settings| {
             settings.bases.public_url = Some("http://cache.test".parse().unwrap());
+            if seed.is_multiple_of(2) {
+                // Room for some of it: what had to go is fetched anew.
+                settings.quota.size_max = 250_000;
+                settings.quota.queries_max = 5000;
+            }
         })
         .await;
         let mut run = Self {

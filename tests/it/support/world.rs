@@ -14,7 +14,7 @@ use nugate::observe::Metrics;
 use nugate::policy::class::{Freshness, Network};
 use nugate::proxy::{Options, Parts, Proxy};
 use nugate::server::{App, BaseRules, Limits, run};
-use nugate::store::{Store, StoreOptions};
+use nugate::store::{Quota, Store, StoreOptions};
 use nugate::upstream::{Feed, FeedOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -33,6 +33,7 @@ pub struct Settings {
     pub feed: FeedOptions,
     pub limits: Limits,
     pub patience: Duration,
+    pub quota: Quota,
 }
 
 /// The whole set-up of a test.
@@ -85,16 +86,20 @@ impl World {
 
     /// Starts nugate over what its directory holds.
     pub async fn start(&mut self) {
+        let metrics = Arc::new(Metrics::new().unwrap());
         let store = StoreOptions {
             dir: self.dir.path().to_owned(),
             memory: 16 << 20,
             open_files: 64,
+            quota: self.settings.quota,
+            clock: self.clock.clone(),
+            evictions: metrics.evictions.with_label_values(&["entries"]),
         };
         let parts = Parts {
             store: Store::open(store).await.unwrap(),
             feed: Feed::new(self.settings.feed.clone()).unwrap(),
             clock: self.clock.clone(),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics,
             options: self.settings.options.clone(),
         };
         let proxy = Proxy::new(parts).await;
@@ -231,6 +236,7 @@ impl World {
 fn settings(index: &str) -> Settings {
     Settings {
         patience: Duration::from_secs(70),
+        quota: Quota::NONE,
         options: Options {
             freshness: Freshness::default(),
             network: Network::Online,
