@@ -224,6 +224,8 @@ fn options(config: &Config) -> Options {
         honour_no_cache: config.honour_no_cache,
         web_links: config.web_links,
         v2: config.v2,
+        publish: config.feed.publish,
+        publish_timeout: config.feed.publish_timeout,
         memory: config.cache.memory / 2,
         document_size_max: config.cache.document_size_max,
         package_size_max: config.cache.package_size_max,

@@ -15,7 +15,7 @@ use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
 use super::table::{DEFAULT_FEED, settings};
-use super::{CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, WebLinks};
+use super::{CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, Publish, WebLinks};
 use crate::nuget::merge::Versions;
 use crate::policy::class::{Freshness, Network};
 
@@ -68,6 +68,8 @@ impl Config {
                 attempts: 0,
                 connections_max: 0,
                 requests_per_second: 0,
+                publish: Publish::Relay,
+                publish_timeout: Duration::ZERO,
             },
             cache: CacheConfig {
                 dir: PathBuf::new(),

@@ -28,6 +28,7 @@ pub mod source;
 pub mod table;
 pub mod value;
 
+pub use crate::nuget::publish::Publish;
 pub use crate::nuget::service_index::WebLinks;
 pub use address::HostPattern;
 pub use error::{ConfigError, ConfigErrors, Place};
@@ -105,6 +106,10 @@ pub struct FeedConfig {
     pub connections_max: u32,
     /// The most requests a second; 0 is no limit.
     pub requests_per_second: u32,
+    /// What becomes of pushes and deletions.
+    pub publish: Publish,
+    /// The longest wait for the answer to a push, from the end of the upload.
+    pub publish_timeout: Duration,
 }
 
 /// Where and how much is kept.

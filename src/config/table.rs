@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::address::{authority, feed_url, listen, network, public_url};
 use super::freshness::FRESHNESS;
 use super::setting::{Kind, Setting};
-use super::{LogFormat, LogLevel, WebLinks};
+use super::{LogFormat, LogLevel, Publish, WebLinks};
 use crate::nuget::merge::Versions;
 use crate::policy::class::Network;
 
@@ -240,6 +240,24 @@ const FEED: &[Setting] = &[
             config.feed.requests_per_second = number;
         }),
         doc: "The most requests to the feed a second; 0 is no limit.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.publish",
+        default: "\"relay\"",
+        kind: Kind::Choice(&["relay", "refuse"], |config, index| {
+            config.feed.publish = [Publish::Relay, Publish::Refuse][index];
+        }),
+        doc: "`relay` passes pushes and deletions on to the feed with the client's key; `refuse` answers them with 403 and does not offer them.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.publish_timeout",
+        default: "\"5m\"",
+        kind: Kind::Period(SHORT, HOUR, |config, period| {
+            config.feed.publish_timeout = period;
+        }),
+        doc: "The longest wait for the answer to a push, from the end of the upload. Clients that give up, or are told of a failure, push again, and are then told that the version exists.",
         short: None,
     },
 ];

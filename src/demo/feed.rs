@@ -1,10 +1,10 @@
 //! The feed: a set of packages, and which document answers which path.
 //!
 //! Pure: a request in, a response out, no clock and no I/O. Only lower-case paths exist, as on
-//! nuget.org's own storage. It keeps no state between requests and accepts no pushes. Invariant:
+//! nuget.org's own storage. Pushes and deletions change it (`publish`). Invariant:
 //! the releases of an id are in ascending order and no two are the same version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,6 +56,8 @@ pub struct Release {
     pub version: Version,
     /// The package file.
     pub nupkg: Bytes,
+    /// The manifest in it.
+    pub nuspec: Bytes,
     /// Base64 of the SHA-512 of the package file, as the catalog has it.
     pub hash: String,
     /// When the feed committed it.
@@ -83,6 +85,8 @@ pub struct ExampleFeed {
     packages: BTreeMap<String, Vec<Release>>,
     hidden: Vec<String>,
     commits: u64,
+    pub(super) key: Option<String>,
+    pub(super) symbols: BTreeSet<(String, String)>,
 }
 
 impl ExampleFeed {
@@ -103,6 +107,21 @@ impl ExampleFeed {
     /// # Errors
     /// When it cannot be part of a feed; the feed is then unchanged.
     pub fn add(&mut self, package: Package) -> Result<(), FeedError> {
+        let nuspec = package.nuspec();
+        let nupkg = package.nupkg().map_err(|source| FeedError::Pack {
+            id: package.id.clone(),
+            source,
+        })?;
+        self.commit(package, nupkg, nuspec)
+    }
+
+    /// Commits one more package whose file is there already.
+    pub(super) fn commit(
+        &mut self,
+        package: Package,
+        nupkg: Bytes,
+        nuspec: Bytes,
+    ) -> Result<(), FeedError> {
         let id = package.id.clone();
         let Some(version) = Version::parse(&package.version) else {
             return Err(FeedError::Version {
@@ -120,9 +139,6 @@ impl ExampleFeed {
             let version = version.normalized();
             return Err(FeedError::Twice { id, version });
         }
-        let nupkg = package
-            .nupkg()
-            .map_err(|source| FeedError::Pack { id, source })?;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &nupkg);
         self.commits += 1;
         let release = Release {
@@ -131,6 +147,7 @@ impl ExampleFeed {
             package,
             version,
             nupkg,
+            nuspec,
         };
         let releases = self.packages.entry(key).or_default();
         releases.insert(place, release);
@@ -152,6 +169,24 @@ impl ExampleFeed {
         }
         self.commits += u64::from(removed);
         removed
+    }
+
+    /// Lists a version or does not; whether it was there. Id and version in any spelling.
+    pub fn list(&mut self, id: &str, version: &str, listed: bool) -> bool {
+        let (id, version) = (id.to_lowercase(), Version::parse(version));
+        let (Some(releases), Some(version)) = (self.packages.get_mut(&id), version) else {
+            return false;
+        };
+        let mut same = releases
+            .iter_mut()
+            .filter(|release| release.version.precedence(&version).is_eq());
+        let Some(release) = same.next() else {
+            return false;
+        };
+        self.commits += 1;
+        release.package.listed = listed;
+        release.stamp = Stamp::of(self.commits);
+        true
     }
 
     /// Leaves all types of this resource out of the service index (`RepositorySignatures`, …).
@@ -244,7 +279,7 @@ impl ExampleFeed {
         let (body, content_type) = if file == format!("{id}.{version}.nupkg") {
             (release.nupkg.clone(), "application/octet-stream")
         } else if file == format!("{id}.nuspec") {
-            (package.nuspec(), "text/xml")
+            (release.nuspec.clone(), "text/xml")
         } else if file == "icon" && package.extras {
             (Bytes::from_static(ICON), "image/png")
         } else if file == "readme" && package.extras {

@@ -9,6 +9,7 @@ mod catalog;
 pub mod feed;
 mod links;
 pub mod package;
+mod publish;
 mod registration;
 mod request;
 mod search;

@@ -5,12 +5,12 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -24,6 +24,9 @@ use super::ExampleFeed;
 /// Most connections at a time; further ones wait.
 const CONNECTIONS: usize = 256;
 
+/// Most bytes of a pushed package.
+const BODY_MAX: usize = 256 << 20;
+
 /// Serves `feed` until `shutdown` is ready, its base URL being the address of `listener`.
 ///
 /// # Errors
@@ -34,11 +37,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let base = format!("http://{}", listener.local_addr()?);
-    let answer = move |head: &Parts| feed.respond(&base, &head.method, &head.uri, &head.headers);
+    let feed = Mutex::new(ExampleFeed::clone(&feed));
+    let answer = move |head: &Parts, body: Bytes| {
+        let mut feed = feed.lock().unwrap_or_else(PoisonError::into_inner);
+        feed.answer(&base, head, &body)
+    };
     serve_with(listener, Arc::new(answer), shutdown).await
 }
 
-/// Serves what `answer` says until `shutdown` is ready; bodies of requests are ignored.
+/// Serves what `answer` says until `shutdown` is ready; bodies of requests are read up to 256 MiB.
 ///
 /// # Errors
 /// When the listener cannot accept.
@@ -48,7 +55,7 @@ pub async fn serve_with<A>(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
-    A: Fn(&Parts) -> Response<Bytes> + Send + Sync + 'static,
+    A: Fn(&Parts, Bytes) -> Response<Bytes> + Send + Sync + 'static,
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -65,9 +72,16 @@ where
         };
         let answer = Arc::clone(&answer);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (head, _) = request.into_parts();
-            let response = answer(&head).map(Full::new);
-            async move { Ok::<_, Infallible>(response) }
+            let answer = Arc::clone(&answer);
+            async move {
+                let (head, body) = request.into_parts();
+                let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
+                    let mut refusal = Response::new(Full::default());
+                    *refusal.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                    return Ok::<_, Infallible>(refusal);
+                };
+                Ok(answer(&head, body.to_bytes()).map(Full::new))
+            }
         });
         connections.spawn(async move {
             let _place = place;

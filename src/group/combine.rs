@@ -240,7 +240,7 @@ const fn rank(cache: CacheStatus) -> u8 {
         CacheStatus::Revalidated => 3,
         CacheStatus::Joined => 4,
         CacheStatus::Miss => 5,
-        CacheStatus::Passed => 6,
+        CacheStatus::Passed | CacheStatus::Relayed => 6,
         CacheStatus::Negative | CacheStatus::Refused => 7,
         CacheStatus::Stale(_) => 8,
     }

@@ -17,12 +17,14 @@ impl Group {
             .map(|place| self.part(place, &request.target, request));
         let (parts, warning) = answering(join_all(asked).await, "what it offers is missing")?;
         let base = request.base.clone();
+        let publish = self.publisher().is_ok();
         let recipe = Recipe {
             warning,
             ..Recipe::of(request)
         };
         let merge = move |parts: &[Part]| {
-            merge::service_index(&base, parts.iter().map(|part| &*part.bytes))
+            let documents = parts.iter().map(|part| &*part.bytes);
+            merge::service_index(&base, publish, documents)
         };
         self.combined(recipe, parts, merge).await
     }

@@ -21,7 +21,7 @@ use crate::nuget::merge::Versions;
 use crate::nuget::owner::{IdPattern, owners_of};
 use crate::nuget::resource::DocRule;
 use crate::observe::Metrics;
-use crate::proxy::{Error, Proxy, Reply, Request};
+use crate::proxy::{Error, Proxy, PublishError, Reply, Request};
 use combine::Memo;
 
 /// A feed of a group.
@@ -213,6 +213,23 @@ impl Group {
         }
         let mut alone = self.0.alone.iter();
         alone.find(|group| group.0.first.name() == name).cloned()
+    }
+
+    /// The member that takes pushes and deletions: with several feeds the only one whose
+    /// configuration lets them pass. What to push where is not guessed, or a private package could
+    /// end up on a public feed.
+    ///
+    /// # Errors
+    /// [`PublishError::WhichFeed`] when there is not exactly one.
+    pub fn publisher(&self) -> Result<&Member, PublishError> {
+        if self.0.more.is_empty() {
+            return Ok(&self.0.first);
+        }
+        let mut takers = self.members().filter(|member| member.proxy.takes_pushes());
+        match (takers.next(), takers.next()) {
+            (Some(taker), None) => Ok(taker),
+            _ => Err(PublishError::WhichFeed),
+        }
     }
 
     /// The first member that owns an id, if one does.

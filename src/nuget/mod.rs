@@ -3,9 +3,11 @@
 mod documents;
 pub mod id;
 pub mod link_map;
+pub mod manifest;
 pub mod merge;
 pub mod owner;
 pub mod pattern;
+pub mod publish;
 pub mod range;
 pub mod resource;
 pub mod rewrite;

@@ -45,8 +45,20 @@ pub enum At {
     /// The V2 endpoint, beside `/v3/`: ours answers from V3 documents, so it is offered whether or
     /// not the upstream has one, and leads nowhere upstream.
     V2,
+    /// Takes pushes of these; nothing below it is a document, and no link leads there, because some
+    /// feeds have other resources at the same URL. Published without a trailing slash.
+    Publish(Pushed),
     /// A URI template of web pages for people: kept as it is, or dropped by `web_links`.
     WebPage,
+}
+
+/// What a publishing resource takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// Packages; versions are deleted and listed again there too.
+    Packages,
+    /// Symbol packages.
+    Symbols,
 }
 
 /// One kind of document of a resource.
@@ -230,6 +242,20 @@ pub const RESOURCES: &[Resource] = &[
         docs: CATALOG_DOCS,
     },
     Resource {
+        name: "PackagePublish",
+        slug: "publish",
+        types: &["PackagePublish/2.0.0", "PackagePublish/Versioned"],
+        at: At::Publish(Pushed::Packages),
+        docs: &[],
+    },
+    Resource {
+        name: "SymbolPackagePublish",
+        slug: "symbols",
+        types: &["SymbolPackagePublish/4.9.0"],
+        at: At::Publish(Pushed::Symbols),
+        docs: &[],
+    },
+    Resource {
         name: "LegacyGallery",
         slug: "",
         types: &["LegacyGallery/2.0.0", "LegacyGallery"],
@@ -332,11 +358,8 @@ mod tests {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             );
-            assert!(
-                !resource.docs.is_empty(),
-                "{} has no document",
-                resource.slug
-            );
+            let publishing = matches!(resource.at, At::Publish(_));
+            assert_eq!(publishing, resource.docs.is_empty(), "{}", resource.slug);
         }
     }
 
@@ -345,7 +368,7 @@ mod tests {
         for resource in RESOURCES {
             let template = matches!(resource.at, At::Template | At::WebPage | At::V2);
             assert_eq!(template, resource.slug.is_empty(), "{}", resource.name);
-            assert_eq!(template, resource.docs.is_empty(), "{}", resource.name);
+            assert!(!template || resource.docs.is_empty(), "{}", resource.name);
         }
     }
 }

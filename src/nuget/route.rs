@@ -13,6 +13,7 @@ use crate::nuget::id::PackageId;
 use crate::nuget::pattern;
 use crate::nuget::resource::{At, DocRule, Resource, SERVICE_INDEX, of_slug};
 use crate::nuget::service_index::ServiceIndex;
+use crate::nuget::version::PackageVersion;
 
 /// Longest query string of a search, in bytes.
 const QUERY_MAX: usize = 4096;
@@ -49,6 +50,8 @@ pub struct Target {
     pub resource: Option<&'static Resource>,
     /// The package it is about, if it is about one.
     pub id: Option<PackageId>,
+    /// The version of the package, if it is about one.
+    pub version: Option<PackageVersion>,
     /// Names a page whose URL only the upstream's own documents know.
     pub token: Option<String>,
     suffix: Option<String>,
@@ -101,6 +104,7 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Target, RouteError> {
         rule,
         resource: Some(resource),
         id: bound.id,
+        version: bound.version,
         token: bound.token,
         suffix: bound.suffix,
         path: bound.path,
@@ -109,7 +113,7 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Target, RouteError> {
 }
 
 /// Splits a path at its slashes, then decodes each segment once.
-fn decode(path: &str) -> Result<Vec<String>, RouteError> {
+pub(super) fn decode(path: &str) -> Result<Vec<String>, RouteError> {
     path.split('/')
         .map(|segment| {
             if !is_encoded(segment) {
@@ -159,6 +163,7 @@ impl Target {
             rule: &SERVICE_INDEX,
             resource: None,
             id: None,
+            version: None,
             token: None,
             suffix: None,
             path: String::new(),

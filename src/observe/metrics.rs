@@ -28,6 +28,9 @@ const FILLS: &[&str] = &[
     "failed",
 ];
 const REVALIDATIONS: &[&str] = &["not-modified", "same-body", "changed", "missing", "failed"];
+const PUBLISHED: &[&str] = &[
+    "accepted", "exists", "denied", "rejected", "failed", "refused", "unsent",
+];
 const STORE_OPERATIONS: &[&str] = &[
     "read", "write", "draft", "verify", "seal", "body", "discard", "remove", "note",
 ];
@@ -133,6 +136,8 @@ series! {
         "Responses served stale, by reason";
     refused_bodies = counters "nugate_refused_bodies_total" ["resource"]
         "Upstream bodies that failed verification";
+    published = counters "nugate_published_total" ["outcome"]
+        "Pushes, deletions and relistings, by outcome: accepted, exists (409), denied (401, 403), rejected (another 4xx), failed (the feed failed or did not answer), refused (by nugate), unsent (the client did not finish)";
     changed_bodies = counter "nugate_changed_bodies_total" []
         "Known versions for which the upstream sent other bytes; the first are kept";
     views = counters "nugate_views_total" ["encoding"]
@@ -180,6 +185,7 @@ impl Metrics {
         };
         begin(&self.stale, &StaleReason::ALL.map(StaleReason::name));
         begin(&self.fills, FILLS);
+        begin(&self.published, PUBLISHED);
         begin(&self.revalidations, REVALIDATIONS);
         begin(&self.store_errors, STORE_OPERATIONS);
         begin(&self.scrubbed, SCRUBBED);

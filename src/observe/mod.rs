@@ -26,6 +26,8 @@ pub enum CacheStatus {
     Negative,
     /// Asked of the upstream and not kept.
     Passed,
+    /// A push or deletion, passed on to the upstream.
+    Relayed,
     /// Not stored, and the upstream may not be asked.
     Refused,
     /// Answered by nugate itself: no document of the upstream was involved.
@@ -92,6 +94,7 @@ impl CacheStatus {
             Self::Stale(_) => "stale",
             Self::Negative => "negative",
             Self::Passed => "passed",
+            Self::Relayed => "relayed",
             Self::Refused => "refused",
             Self::Own => "own",
         }
@@ -112,6 +115,7 @@ impl CacheStatus {
             Self::Stale(StaleReason::Changed) => "nugate; fwd=stale; detail=upstream-changed",
             Self::Negative => "nugate; hit; detail=negative",
             Self::Passed => "nugate; fwd=uri-miss",
+            Self::Relayed => "nugate; fwd=method",
             Self::Refused => "nugate; detail=not-stored",
             Self::Own => "nugate; detail=own",
         }
@@ -119,7 +123,10 @@ impl CacheStatus {
 
     /// Whether the bytes of the response were spared the way from the upstream.
     pub const fn saves_bytes(self) -> bool {
-        !matches!(self, Self::Miss | Self::Passed | Self::Refused | Self::Own)
+        !matches!(
+            self,
+            Self::Miss | Self::Passed | Self::Relayed | Self::Refused | Self::Own
+        )
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Question<'a> {
     pub network: Network,
     /// What the request asks for.
     pub directives: Directives,
+    /// Whether something was done upstream since it was confirmed that changes it.
+    pub outdated: bool,
     /// Whether the last refresh of this key failed a moment ago.
     pub backing_off: bool,
     /// The present time.
@@ -92,6 +94,9 @@ fn judge_absent(entry: &Entry, question: &Question<'_>) -> Verdict {
 }
 
 fn judge_body(entry: &Entry, question: &Question<'_>) -> Verdict {
+    if question.outdated && !question.backing_off {
+        return Verdict::Revalidate;
+    }
     if question.network == Network::PreferCache {
         return Verdict::Fresh;
     }
@@ -101,7 +106,7 @@ fn judge_body(entry: &Entry, question: &Question<'_>) -> Verdict {
     let lifetime = question.freshness.of(question.class);
     let age = question.now.since(entry.checked_at);
     let fresh = jittered(lifetime.fresh, question.key);
-    if age < fresh {
+    if age < fresh && !question.outdated {
         return Verdict::Fresh;
     }
     // Beyond this an error would not be answered with what is stored either.
@@ -169,6 +174,7 @@ mod tests {
             freshness: &FRESHNESS,
             network: Network::Online,
             directives: Directives::default(),
+            outdated: false,
             backing_off: false,
             now: START.plus(Duration::from_secs(age)),
         }
@@ -259,6 +265,26 @@ mod tests {
             &with(100_000, Network::PreferCache),
             Verdict::Revalidate,
         );
+    }
+
+    #[test]
+    fn what_is_outdated_is_asked_for_again_however_fresh_it_is() {
+        let key = Key::new("k");
+        let outdated = |network, backing_off| Question {
+            network,
+            backing_off,
+            outdated: true,
+            ..ask(&key, 1)
+        };
+        for (network, backing_off, expected) in [
+            (Network::Online, false, Verdict::Revalidate),
+            (Network::Online, true, Verdict::BackedOff),
+            (Network::PreferCache, false, Verdict::Revalidate),
+            (Network::PreferCache, true, Verdict::Fresh),
+            (Network::Offline, false, Verdict::Fresh),
+        ] {
+            check(Some(&body()), &outdated(network, backing_off), expected);
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! them. Single steps only; the order of steps is in `serve` and `fill`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::sync::Cache;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::entry::{Digest, Entry, Key, Stored};
+use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
@@ -18,6 +20,7 @@ use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
 use crate::proxy::flight::{Flights, Seat};
 use crate::proxy::locate::bases_note;
+use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError};
@@ -38,6 +41,10 @@ pub struct Options {
     pub web_links: WebLinks,
     /// Whether the service index offers V2.
     pub v2: bool,
+    /// What becomes of pushes and deletions.
+    pub publish: Publish,
+    /// Longest wait for the feed's answer to a push, counted from the end of the upload.
+    pub publish_timeout: Duration,
     /// Bytes of memory for rendered documents.
     pub memory: u64,
     /// Longest document, in bytes.
@@ -65,6 +72,7 @@ pub(super) struct Engine {
     pub(super) views: Views,
     pub(super) discovery: Discovery,
     pub(super) backoff: Backoff,
+    pub(super) outdated: Outdated,
     strikes: Cache<Key, Digest>,
 }
 
@@ -83,11 +91,14 @@ impl Engine {
             .flatten()
             .unwrap_or_default();
         let older = serde_json::from_slice(&older).unwrap_or_default();
+        let note = outdated_note(feed.name());
+        let outdated = store.recall(&note).await.ok().flatten();
         Arc::new(Self {
             views: Views::new(options.memory, &metrics.evictions),
             discovery: Discovery::new(older),
             flights: Arc::default(),
             backoff: Backoff::default(),
+            outdated: Outdated::new(&outdated.unwrap_or_default()),
             strikes: Cache::new(STRIKES_MAX),
             store,
             feed,
@@ -170,7 +181,9 @@ impl Engine {
         seen: Seen,
         identity: &ClientIdentity,
     ) -> (Seat, bool) {
-        let (seat, pilot) = self.flights.board(key);
+        self.flights
+            .retire(key, |began| self.is_outdated(target, began));
+        let (seat, pilot) = self.flights.board(key, self.clock.now());
         let Some(pilot) = pilot else {
             return (seat, true);
         };
@@ -192,7 +205,7 @@ impl Engine {
 
     /// Revalidates behind clients' backs, unless a fill is under way.
     pub(super) fn refresh(self: &Arc<Self>, key: &Key, target: &Target, seen: Option<Arc<Entry>>) {
-        let (_seat, pilot) = self.flights.board(key);
+        let (_seat, pilot) = self.flights.board(key, self.clock.now());
         let Some(pilot) = pilot else { return };
         self.launch(Fill {
             engine: Arc::clone(self),
@@ -208,6 +221,12 @@ impl Engine {
     #[expect(clippy::unused_self, reason = "fills belong to an engine")]
     fn launch(&self, fill: Fill) {
         drop(tokio::spawn(fill.fly()));
+    }
+
+    /// Whether something was done upstream through nugate since `checked_at` that changes this
+    /// document.
+    pub(super) fn is_outdated(&self, target: &Target, checked_at: Time) -> bool {
+        self.outdated.covers(target, checked_at, self.clock.now())
     }
 
     /// Asks the feed, counting.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::entry::Stored;
 use crate::observe::CacheStatus;
+use crate::proxy::publish::PublishError;
 
 /// Why a request ends without a document. Cheap to clone: everyone who waits for a flight gets it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum Error {
     /// is for the one who met it.
     #[error("the stored body is missing or damaged")]
     Lost(Stored),
+    /// A push or deletion that nugate did not pass on, or not to its end.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// Everyone who wanted the document has left.
     #[error("everyone who wanted the document has left")]
     Abandoned,
@@ -61,7 +65,7 @@ impl Error {
         match self {
             Self::RememberedNotFound => CacheStatus::Negative,
             Self::Offline { .. } | Self::NotStored => CacheStatus::Refused,
-            Self::NotOffered(_) | Self::Internal(_) => CacheStatus::Own,
+            Self::NotOffered(_) | Self::Publish(_) | Self::Internal(_) => CacheStatus::Own,
             Self::NotFound
             | Self::Abandoned
             | Self::Lost(_)

@@ -71,9 +71,11 @@ impl Fill {
             return self.pilot.land(flown.outcome);
         };
         self.pilot.land_before_publishing(flown.outcome);
-        self.engine
-            .publish(self.pilot.key(), &finished, entry)
-            .await;
+        if self.pilot.is_current() {
+            self.engine
+                .publish(self.pilot.key(), &finished, entry)
+                .await;
+        }
     }
 
     async fn ask(&mut self) -> Result<Flown, Missed> {
@@ -92,7 +94,9 @@ impl Fill {
         let fetched = self.fetch(&located).await?;
         let answer = self.answer(&fetched);
         let rule = self.target.rule;
-        let seen = self.seen.as_deref();
+        // Who had it deleted believes that it is gone.
+        let deleted = answer == Answer::Absent && self.is_deleted();
+        let seen = self.seen.as_deref().filter(|_| !deleted);
         let now = self.engine.clock.now();
         let kind = (rule.class, rule.negative);
         match absorb(answer, seen, kind, &self.engine.options.freshness, now) {
@@ -126,7 +130,8 @@ impl Fill {
     async fn overtaken(&self) -> Option<Arc<Entry>> {
         let entry = self.engine.lookup(self.pilot.key()).await?;
         let same = self.seen.as_ref().is_some_and(|seen| **seen == *entry);
-        (!same && !entry.is_absent()).then_some(entry)
+        let outdated = self.engine.is_outdated(&self.target, entry.checked_at);
+        (!same && !entry.is_absent() && !outdated).then_some(entry)
     }
 
     async fn fetch(&self, located: &Located) -> Result<Fetched, Error> {
@@ -289,10 +294,30 @@ impl Fill {
     pub(super) fn contradicts(&self, stored: Stored) -> bool {
         self.target.rule.class == Class::Immutable
             && self.stored_body().is_some_and(|known| known != stored)
+            && !self.is_outdated()
+    }
+
+    /// Whether a push or deletion through nugate has changed what is stored.
+    fn is_outdated(&self) -> bool {
+        let checked_at = self.seen.as_ref().map(|seen| seen.checked_at);
+        checked_at.is_some_and(|at| self.engine.is_outdated(&self.target, at))
+    }
+
+    fn is_deleted(&self) -> bool {
+        let mut seen = self.seen.iter();
+        seen.any(|seen| self.engine.outdated.deletes(&self.target, seen.checked_at))
+    }
+
+    /// Writes an entry down, unless a newer fill has the key by now.
+    pub(super) async fn put(&self, entry: Entry) -> Arc<Entry> {
+        if self.pilot.is_current() {
+            self.engine.put(self.pilot.key(), entry).await
+        } else {
+            Arc::new(entry)
+        }
     }
 
     fn entry_of(&self, headers: &HeaderMap, url: &str) -> Entry {
-        let now = self.engine.clock.now();
         Entry {
             body: None,
             url: url.to_owned(),
@@ -301,8 +326,9 @@ impl Fill {
                 .get(CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok())
                 .map(str::to_owned),
-            fetched_at: now,
-            checked_at: now,
+            fetched_at: self.engine.clock.now(),
+            // The answer may be as old as the question (RFC 9111 section 4.2.3).
+            checked_at: self.pilot.began(),
             missing_since: None,
         }
     }

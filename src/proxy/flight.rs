@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::clock::Time;
 use crate::entry::{Entry, Key};
 use crate::observe::StaleReason;
 use crate::proxy::error::Error;
@@ -69,6 +70,7 @@ pub struct Flights {
 
 /// One fill and those who wait for it.
 struct Flight {
+    began: Time,
     phase: watch::Sender<Phase>,
     seats: AtomicUsize,
 }
@@ -84,13 +86,14 @@ impl Default for Flights {
 
 impl Flights {
     /// Takes a seat on the flight for `key`; whoever comes first gets the pilot's seat too, and
-    /// must see to it that a fill flies.
-    pub fn board(self: &Arc<Self>, key: &Key) -> (Seat, Option<Pilot>) {
+    /// must see to it that a fill flies. A flight that begins does so at `now`.
+    pub fn board(self: &Arc<Self>, key: &Key, now: Time) -> (Seat, Option<Pilot>) {
         let mut map = self.lock();
         if let Some(flight) = map.get(key) {
             return (Seat::take(flight), None);
         }
         let flight = Arc::new(Flight {
+            began: now,
             phase: watch::Sender::new(Phase::Boarding),
             seats: 0.into(),
         });
@@ -105,6 +108,16 @@ impl Flights {
                 flight,
             }),
         )
+    }
+
+    /// Lets nobody board the flight for `key` any more if it is outdated by the time it began:
+    /// whoever comes next boards a new one.
+    pub fn retire(&self, key: &Key, outdated: impl FnOnce(Time) -> bool) {
+        let mut map = self.lock();
+        if map.get(key).is_some_and(|flight| outdated(flight.began)) {
+            map.remove(key);
+            self.count.send_replace(map.len());
+        }
     }
 
     /// Whether a fill for this key is under way.
@@ -187,6 +200,19 @@ impl Pilot {
         &self.key
     }
 
+    /// When the flight began: its answer is at least as new as this.
+    pub fn began(&self) -> Time {
+        self.flight.began
+    }
+
+    /// Whether its flight is still the one of the key: what a retired one brings must not replace
+    /// what a newer one stored.
+    pub fn is_current(&self) -> bool {
+        let map = self.flights.lock();
+        map.get(&self.key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
+    }
+
     /// Says that a body is arriving.
     pub fn announce(&self, arrival: Arrival) {
         self.flight.phase.send_replace(Phase::Streaming(arrival));
@@ -239,12 +265,14 @@ fn lost() -> Outcome {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time::from_millis(1000);
+
     #[tokio::test]
     async fn one_pilot_and_many_seats() {
         let flights = Arc::new(Flights::default());
         let key = Key::new("k");
-        let (mut first, pilot) = flights.board(&key);
-        let (mut second, none) = flights.board(&key);
+        let (mut first, pilot) = flights.board(&key, NOW);
+        let (mut second, none) = flights.board(&key, NOW);
         assert!(none.is_none());
         let pilot = pilot.unwrap();
         pilot.land_before_publishing(Outcome::Failed(Error::NotFound));
@@ -256,28 +284,28 @@ mod tests {
             ));
         }
         assert!(
-            flights.board(&key).1.is_none(),
+            flights.board(&key, NOW).1.is_none(),
             "taken until the pilot is gone"
         );
         drop(pilot);
-        assert!(flights.board(&key).1.is_some());
+        assert!(flights.board(&key, NOW).1.is_some());
     }
 
     #[tokio::test]
     async fn a_key_is_free_before_anybody_knows_that_its_flight_is_over() {
         let flights = Arc::new(Flights::default());
         let key = Key::new("k");
-        let (mut seat, pilot) = flights.board(&key);
+        let (mut seat, pilot) = flights.board(&key, NOW);
         pilot.unwrap().land(Outcome::Failed(Error::NotFound));
         assert!(matches!(seat.wait(true).await, Phase::Landed(_)));
-        assert!(flights.board(&key).1.is_some());
+        assert!(flights.board(&key, NOW).1.is_some());
     }
 
     #[tokio::test]
     async fn a_panicking_fill_fails_its_flight_and_frees_the_key() {
         let flights = Arc::new(Flights::default());
         let key = Key::new("k");
-        let (mut seat, pilot) = flights.board(&key);
+        let (mut seat, pilot) = flights.board(&key, NOW);
         let fill = tokio::spawn(async move {
             let _pilot = pilot;
             panic!("planned");
@@ -287,7 +315,7 @@ mod tests {
             Phase::Landed(Outcome::Failed(Error::Internal(_)))
         ));
         assert!(fill.await.is_err());
-        let (_seat, pilot) = flights.board(&key);
+        let (_seat, pilot) = flights.board(&key, NOW);
         assert!(pilot.is_some());
     }
 
@@ -295,14 +323,35 @@ mod tests {
     async fn a_deserted_flight_can_be_given_up_and_boarded_anew() {
         let flights = Arc::new(Flights::default());
         let key = Key::new("k");
-        let (seat, first) = flights.board(&key);
+        let (seat, first) = flights.board(&key, NOW);
         let first = first.unwrap();
         assert!(!first.give_up_if_deserted());
         drop(seat);
         assert!(first.give_up_if_deserted());
-        let (_seat, second) = flights.board(&key);
+        let (_seat, second) = flights.board(&key, NOW);
         assert!(second.is_some());
         drop(first);
-        assert!(flights.board(&key).1.is_none(), "the newer flight stays");
+        assert!(
+            flights.board(&key, NOW).1.is_none(),
+            "the newer flight stays"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_boards_a_flight_that_is_outdated() {
+        let flights = Arc::new(Flights::default());
+        let key = Key::new("k");
+        let (mut early, old) = flights.board(&key, NOW);
+        let old = old.unwrap();
+        flights.retire(&key, |began| began < NOW);
+        assert!(flights.board(&key, NOW).1.is_none() && old.is_current());
+        flights.retire(&key, |began| began <= NOW);
+        assert!(!old.is_current());
+        let (_seat, new) = flights.board(&key, NOW);
+        let new = new.unwrap();
+        assert!(new.is_current());
+        old.land(Outcome::Failed(Error::NotFound));
+        assert!(matches!(early.wait(true).await, Phase::Landed(_)));
+        assert!(new.is_current(), "the newer flight keeps the key");
     }
 }

@@ -10,8 +10,10 @@ mod error;
 mod fill;
 mod flight;
 mod locate;
+mod outdated;
 mod peek;
 mod present;
+mod publish;
 mod read;
 mod reply;
 mod settle;
@@ -25,6 +27,7 @@ pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
 pub use peek::Peek;
+pub use publish::{PublishError, Relayed, Submission};
 pub use reply::{Body, Reply, Request};
 pub use views::{Rendered, encode};
 
@@ -107,6 +110,8 @@ impl Proxy {
         let engine = &self.0;
         let entry = engine.lookup(key).await;
         let entry = entry.filter(|entry| lost.is_none() || entry.body != lost);
+        // What was not there may be there now, and an outage must not deny it.
+        let entry = entry.filter(|entry| !entry.is_absent() || !self.is_outdated(request, entry));
         let verdict = self.judge(key, entry.as_deref(), request);
         let (entry, cache) = match (verdict, entry) {
             (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
@@ -143,10 +148,15 @@ impl Proxy {
                 freshness: &options.freshness,
                 network: options.network,
                 directives,
+                outdated: entry.is_some_and(|entry| self.is_outdated(request, entry)),
                 backing_off: self.0.backoff.holds(key, now),
                 now,
             },
         )
+    }
+
+    fn is_outdated(&self, request: &Request, entry: &Entry) -> bool {
+        self.0.is_outdated(&request.target, entry.checked_at)
     }
 
     fn refusal(&self, request: &Request) -> Error {
@@ -205,7 +215,9 @@ impl Proxy {
         let rule = request.target.rule;
         let (kind, now) = ((rule.class, rule.negative), self.0.clock.now());
         let freshness = &self.0.options.freshness;
-        absorb(Answer::Unavailable, Some(entry), kind, freshness, now) == Step::ServeStale
+        // Who pushed a version a moment ago waits for it.
+        !self.is_outdated(request, entry)
+            && absorb(Answer::Unavailable, Some(entry), kind, freshness, now) == Step::ServeStale
     }
 
     async fn land(

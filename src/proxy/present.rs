@@ -139,6 +139,7 @@ impl Engine {
             gzip: request.gzip,
             web_links: self.options.web_links,
             v2: self.options.v2,
+            publish: self.options.publish,
         };
         if let Some(rendered) = self.views.hot(&subject).await {
             return Ok(self.rendered_reply(entry, &rendered, cache));

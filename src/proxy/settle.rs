@@ -170,13 +170,13 @@ impl Fill {
             .unwrap_or_else(|| known.validators.clone());
         let url = newer.map_or_else(|| known.url.clone(), |newer| newer.url.clone());
         let stamped = Entry {
-            checked_at: self.engine.clock.now(),
+            checked_at: self.pilot.began(),
             missing_since: None,
             validators,
             url,
             ..Entry::clone(&known)
         };
-        confirmed(self.engine.put(self.pilot.key(), stamped).await)
+        confirmed(self.put(stamped).await)
     }
 
     pub(super) async fn keep_missing(&self) -> Result<Flown, Missed> {
@@ -193,7 +193,7 @@ impl Fill {
         if self.target.rule.class == Class::Immutable {
             stamped.checked_at = now;
         }
-        let entry = self.engine.put(self.pilot.key(), stamped).await;
+        let entry = self.put(stamped).await;
         self.engine.backoff.failed(self.pilot.key(), now);
         let cause = "the feed does not have it any more; nugate kept it";
         Ok(stale(entry, StaleReason::Missing, cause.into()))
@@ -204,7 +204,7 @@ impl Fill {
     pub(super) async fn pass_absent(&self) {
         self.engine.absent_at(&self.target).await;
         self.engine.backoff.answered(self.pilot.key());
-        if self.seen.is_some() {
+        if self.seen.is_some() && self.pilot.is_current() {
             self.engine.remove(self.pilot.key()).await;
         }
     }
@@ -212,8 +212,8 @@ impl Fill {
     pub(super) async fn remember_absent(&self, url: &str) -> Result<Flown, Missed> {
         self.engine.absent_at(&self.target).await;
         self.engine.backoff.answered(self.pilot.key());
-        let entry = Entry::absent(url.to_owned(), self.engine.clock.now());
-        self.engine.put(self.pilot.key(), entry).await;
+        let entry = Entry::absent(url.to_owned(), self.pilot.began());
+        self.put(entry).await;
         Ok(failed(Error::NotFound, "absent"))
     }
 
@@ -228,7 +228,7 @@ impl Fill {
             checked_at: self.engine.clock.now(),
             ..Entry::clone(seen)
         };
-        let entry = self.engine.put(self.pilot.key(), stamped).await;
+        let entry = self.put(stamped).await;
         let cause = "the feed sent other bytes for this version; nugate serves those it saw first";
         stale(entry, StaleReason::Changed, cause.into())
     }

@@ -16,6 +16,7 @@ use prometheus::IntCounterVec;
 use tokio::sync::Semaphore;
 
 use crate::entry::Digest;
+use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::service_index::{RenderOptions, WebLinks};
@@ -66,6 +67,8 @@ pub struct Subject {
     pub web_links: WebLinks,
     /// Whether the service index offers V2.
     pub v2: bool,
+    /// What becomes of pushes.
+    pub publish: Publish,
 }
 
 type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
@@ -184,6 +187,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
                 base: &subject.base,
                 web_links: subject.web_links,
                 v2: subject.v2,
+                publish: subject.publish,
             };
             (Bytes::from(known.index.render(&options)), Vec::new(), 0)
         }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::proxy::Error;
+use crate::proxy::{Error, PublishError};
 
 /// The status of a failure. An upstream's failure is never 404: clients and their other sources
 /// would take it for "does not exist".
@@ -18,6 +18,13 @@ pub fn status_of(error: &Error) -> StatusCode {
         | Error::Upstream { timeout: true, .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Upstream { timeout: false, .. } | Error::TooLarge(_) => StatusCode::BAD_GATEWAY,
         Error::Refused(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
+        Error::Publish(error) => match error {
+            PublishError::Refused(_) | PublishError::WhichFeed => StatusCode::FORBIDDEN,
+            PublishError::Offline => StatusCode::GATEWAY_TIMEOUT,
+            PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            PublishError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
+            PublishError::Cut => StatusCode::BAD_REQUEST,
+        },
         Error::Abandoned | Error::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -57,6 +64,8 @@ mod tests {
             (upstream(true), 504),
             (upstream(false), 502),
             (Error::TooLarge("x".into()), 502),
+            (PublishError::Refused("x".into()).into(), 403),
+            (PublishError::Offline.into(), 504),
             (Error::Refused(400), 400),
             (Error::internal("x"), 500),
             (Error::Lost(lost), 503),

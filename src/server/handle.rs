@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
@@ -17,14 +19,14 @@ use crate::observe::{CacheStatus, status_class};
 use crate::proxy::{self, Proxy, Reply};
 use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
-use crate::server::body::ResponseBody;
+use crate::server::body::{BodyError, ResponseBody};
 use crate::server::error::{is_worth_a_warning, status_of};
 use crate::server::scope::Scope;
 use crate::server::v2::{self, V2};
 use crate::server::{own, respond, trickle};
 
 /// Longest request target, in bytes.
-const TARGET_MAX: usize = 8192;
+pub(super) const TARGET_MAX: usize = 8192;
 
 /// Restore sessions that were warned, so that a console shows a warning once.
 const SESSIONS_MAX: u64 = 4096;
@@ -32,13 +34,13 @@ const SESSION_LIFE: Duration = Duration::from_secs(3600);
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
+pub(super) const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
 pub(super) const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
 pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
 
 /// Everything the handling of requests shares.
 pub struct App {
-    group: Group,
+    pub(super) group: Group,
     bases: BaseRules,
     ready: AtomicBool,
     requests: AtomicU64,
@@ -116,11 +118,17 @@ impl App {
     }
 
     /// Answers a request.
-    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody> {
+    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+    {
         let started = Stopwatch::start();
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let id = self.request_id(&parts.headers);
-        let mut answer = self.answer(ends, &parts).await;
+        let mut answer = match self.place_of(&parts) {
+            Some(place) => self.publish(ends, &parts, place, body).await,
+            None => self.answer(ends, &parts).await,
+        };
         let headers = answer.response.headers_mut();
         headers.insert(
             CACHE_STATUS,
@@ -150,13 +158,9 @@ impl App {
             return own("none", own::text(StatusCode::URI_TOO_LONG, text));
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return own("none", own::not_allowed(&parts.method));
+            return own("none", own::not_allowed(&parts.method, own::METHODS));
         }
-        let prefix = self.bases.prefix();
-        let below = path
-            .strip_prefix(prefix)
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(path);
+        let below = self.below_prefix(path);
         let ready = self.ready.load(Ordering::Acquire);
         if let Some((resource, response)) = own::answer(below, self.proxy(), ready) {
             return own(resource, response);
@@ -181,6 +185,13 @@ impl App {
             }
             Err(error) => own(resource, misdirected(&error)),
         }
+    }
+
+    /// The path without the prefix of `public_url`.
+    pub(super) fn below_prefix<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.bases.prefix())
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path)
     }
 
     pub(super) fn base_of(
@@ -370,7 +381,7 @@ pub(super) fn insert_warning(response: &mut Response<ResponseBody>, text: &str) 
     }
 }
 
-fn unroutable(error: RouteError) -> Response<ResponseBody> {
+pub(super) fn unroutable(error: RouteError) -> Response<ResponseBody> {
     let status = match error {
         RouteError::NotFound => StatusCode::NOT_FOUND,
         RouteError::BadPath | RouteError::BadQuery => StatusCode::BAD_REQUEST,

@@ -8,6 +8,7 @@ mod handle;
 mod linger;
 mod listen;
 mod own;
+mod publish;
 mod range;
 mod respond;
 mod scope;

@@ -72,12 +72,12 @@ pub fn text(status: StatusCode, text: impl Into<String>) -> Response<ResponseBod
     response
 }
 
-/// 405 for a method that no document has.
-pub fn not_allowed(method: &Method) -> Response<ResponseBody> {
-    let message = format!("{method} is not allowed here; allowed: {METHODS}\n");
+/// 405 for a method other than these.
+pub fn not_allowed(method: &Method, allowed: &'static str) -> Response<ResponseBody> {
+    let message = format!("{method} is not allowed here; allowed: {allowed}\n");
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
     response
         .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(METHODS));
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
+use hyper::body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -26,8 +27,8 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Requests to upstreams never have a body.
-pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// Requests to upstreams have no body, but for pushes.
+pub(super) type Client<B = Empty<Bytes>> = legacy::Client<HttpsConnector<HttpConnector>, B>;
 
 /// A client that trusts the platform's certificates and `extra_roots`, and gives up on a TCP
 /// connection after `connect_timeout`. Fails only on an unreadable extra root.
@@ -35,18 +36,48 @@ pub(super) fn build(
     connect_timeout: Duration,
     extra_roots: Vec<CertificateDer<'static>>,
 ) -> Result<Client, rustls::Error> {
+    let connector = connector(connect_timeout, extra_roots)?;
+    Ok(builder().build(connector))
+}
+
+/// The same for requests that can be made only once: each has a fresh connection, because one that
+/// was idle may be closed under it.
+pub(super) fn build_once<B>(
+    connect_timeout: Duration,
+    extra_roots: Vec<CertificateDer<'static>>,
+) -> Result<Client<B>, rustls::Error>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    let connector = connector(connect_timeout, extra_roots)?;
+    let mut builder = builder();
+    builder
+        .pool_max_idle_per_host(0)
+        .retry_canceled_requests(false);
+    Ok(builder.build(connector))
+}
+
+fn connector(
+    connect_timeout: Duration,
+    extra_roots: Vec<CertificateDer<'static>>,
+) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(TCP_KEEP_ALIVE));
     http.set_connect_timeout(Some(connect_timeout));
-    let connector = HttpsConnectorBuilder::new()
+    Ok(HttpsConnectorBuilder::new()
         .with_tls_config(tls(extra_roots)?)
         .https_or_http()
         .enable_http1()
         .enable_http2()
-        .wrap_connector(http);
-    Ok(legacy::Client::builder(TokioExecutor::new())
+        .wrap_connector(http))
+}
+
+fn builder() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
@@ -54,8 +85,8 @@ pub(super) fn build(
         .http2_initial_connection_window_size(H2_CONNECTION_WINDOW)
         .http2_keep_alive_interval(H2_PING_INTERVAL)
         .http2_keep_alive_timeout(H2_PING_TIMEOUT)
-        .http2_keep_alive_while_idle(true)
-        .build(connector))
+        .http2_keep_alive_while_idle(true);
+    builder
 }
 
 fn tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {

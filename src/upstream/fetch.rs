@@ -22,10 +22,10 @@ use super::retry::{self, Schedule};
 use crate::clock::{Clock, Stopwatch};
 use crate::entry::Validators;
 
-const OWN_AGENT: HeaderValue =
+pub(super) const OWN_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("nugate/", env!("CARGO_PKG_VERSION")));
-const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 nugate");
-const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
+pub(super) const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 nugate");
+pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
 const SESSION_ID: HeaderName = HeaderName::from_static("x-nuget-session-id");
 /// How much of a body nobody wants is read to keep the connection usable, and for how long.
 const DRAIN_MAX: usize = 16 * 1024;
@@ -199,7 +199,7 @@ impl Feed {
 }
 
 /// User information would end up in `:authority`, which must not have any (RFC 9113 section 8.3.1).
-fn uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
+pub(super) fn uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
     let mut url = url.clone();
     // Both fail only for URLs without a host, which the conversion refuses.
     let _ = url.set_username("");

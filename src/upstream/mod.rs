@@ -12,6 +12,7 @@ mod decode;
 mod error;
 mod fetch;
 mod limit;
+mod push;
 mod redirect;
 mod retry;
 
@@ -25,6 +26,7 @@ use url::Url;
 pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
 pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
+pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
 
 /// The settings of one feed.
@@ -57,6 +59,9 @@ pub struct Feed {
     options: FeedOptions,
     client: client::Client,
     gate: limit::Gate,
+    /// For pushes: each on a connection of its own.
+    pusher: client::Client<push::RelayBody>,
+    push_gate: limit::Gate,
 }
 
 impl Feed {
@@ -72,23 +77,24 @@ impl Feed {
             return Err(UpstreamError::new(Kind::Protocol, &what, why));
         }
         let roots = options.extra_roots.clone();
-        let client = client::build(options.connect_timeout, roots).map_err(|error| {
-            UpstreamError::caused(
-                Kind::Tls,
-                &what,
-                "extra root certificates not usable",
-                error,
-            )
-        })?;
+        let unusable = |error| {
+            let why = "extra root certificates not usable";
+            UpstreamError::caused(Kind::Tls, &what, why, error)
+        };
+        let client = client::build(options.connect_timeout, roots.clone()).map_err(unusable)?;
+        let pusher = client::build_once(options.connect_timeout, roots).map_err(unusable)?;
         let gate = limit::Gate::new(
             &options.name,
             options.connections_max,
             options.requests_per_second,
         );
+        let push_gate = limit::Gate::new(&options.name, push::PUSHES_MAX, 0);
         Ok(Self {
             options,
             client,
             gate,
+            pusher,
+            push_gate,
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nugate::demo::{ExampleFeed, server};
 use nugate::entry::Digest;
 use tempfile::TempDir;
@@ -37,6 +38,7 @@ pub struct Bench {
     pub tools: PathBuf,
     wrappers: PathBuf,
     log: Arc<Mutex<Vec<String>>>,
+    feed: Arc<Mutex<ExampleFeed>>,
     _nugate: Option<Nugate>,
     _runtime: Runtime,
 }
@@ -81,7 +83,8 @@ impl Bench {
             .collect();
         let runtime = Runtime::new().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let upstream = listen(&runtime, feed, Arc::clone(&log));
+        let feed = Arc::new(Mutex::new(feed));
+        let upstream = listen(&runtime, Arc::clone(&feed), Arc::clone(&log));
         let nugate = (!direct).then(|| Nugate::start(&upstream));
         Self {
             source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
@@ -90,6 +93,7 @@ impl Bench {
             tools,
             wrappers,
             log,
+            feed,
             _nugate: nugate,
             _runtime: runtime,
         }
@@ -150,6 +154,25 @@ impl Bench {
         self.log.lock().unwrap().clear();
     }
 
+    /// The versions the feed has of an id in lower case.
+    pub fn versions_of(&self, id: &str) -> Vec<String> {
+        let feed = self.feed.lock().unwrap();
+        let releases = feed.releases(id).iter();
+        releases.map(|release| release.version.lower()).collect()
+    }
+
+    /// How many of them it lists.
+    pub fn listed_of(&self, id: &str) -> usize {
+        let feed = self.feed.lock().unwrap();
+        let releases = feed.releases(id).iter();
+        releases.filter(|release| release.package.listed).count()
+    }
+
+    /// Whether the feed has symbols of a version.
+    pub fn has_symbols(&self, id: &str, version: &str) -> bool {
+        self.feed.lock().unwrap().has_symbols(id, version)
+    }
+
     /// Paths the feed has been asked for since.
     pub fn requests(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
@@ -180,13 +203,17 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Serves the feed; the URL of its service index.
-fn listen(runtime: &Runtime, feed: ExampleFeed, log: Arc<Mutex<Vec<String>>>) -> String {
+fn listen(
+    runtime: &Runtime,
+    feed: Arc<Mutex<ExampleFeed>>,
+    log: Arc<Mutex<Vec<String>>>,
+) -> String {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let index = format!("{base}/v3/index.json");
-    let answer = Arc::new(move |head: &http::request::Parts| {
+    let answer = Arc::new(move |head: &http::request::Parts, body: Bytes| {
         log.lock().unwrap().push(head.uri.path().to_owned());
-        feed.respond(&base, &head.method, &head.uri, &head.headers)
+        feed.lock().unwrap().answer(&base, head, &body)
     });
     runtime.spawn(server::serve_with(listener, answer, std::future::pending()));
     index

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::bench::{Bench, Failure, Identity};
 use crate::feed::{CLASSIC, MANY, MODERN, closure};
+use crate::publish;
 
 const NUGET7: &[&str] = &["nuget7.sh"];
 
@@ -129,6 +130,36 @@ pub const CASES: &[Case] = &[
         modern,
     ),
     case(
+        "NuGet 7.6 pushes and deletes",
+        "nuget7",
+        publish::nuget7,
+        nothing,
+    ),
+    case(
+        "dotnet 2.2 pushes and deletes",
+        "dotnet8/sdk",
+        publish::dotnet,
+        nothing,
+    ),
+    case(
+        "nuget.exe 5.8.0 pushes and deletes, with symbols",
+        "nuget-5.8.0.exe",
+        publish::nuget58,
+        nothing,
+    ),
+    case(
+        "nuget.exe 4.7.1 pushes and deletes",
+        "nuget-4.7.1.exe",
+        publish::nuget47,
+        nothing,
+    ),
+    case(
+        "nuget.exe 3.4.4 pushes and deletes",
+        "nuget-3.4.4.exe",
+        publish::nuget34,
+        nothing,
+    ),
+    case(
         "node-nuget-client searches and downloads",
         "js/jsclient.js",
         javascript,
@@ -211,6 +242,7 @@ impl Case {
 /// registrations that exist.
 fn is_kept(path: &str) -> bool {
     !path.contains("closure.nothing")
+        && !path.contains(publish::PUSHED)
         && (path.starts_with("/v3-flatcontainer/") || path.starts_with("/v3/registration5"))
 }
 
@@ -421,7 +453,7 @@ fn install58_v2(bench: &Bench, home: &Path) -> Result<(), Failure> {
     bench.run(home, &client, &args).map(drop)
 }
 
-fn expect(said: &str, part: &str) -> Result<(), Failure> {
+pub fn expect(said: &str, part: &str) -> Result<(), Failure> {
     if said.contains(part) {
         Ok(())
     } else {

@@ -15,6 +15,7 @@
 mod bench;
 mod cases;
 mod feed;
+mod publish;
 
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let bench = Bench::start(feed::feed(), tools, wrappers);
+    let bench = Bench::start(feed::feed().guarded_by(publish::KEY), tools, wrappers);
     let only = std::env::var("NGTEST_ONLY").unwrap_or_default();
     let (mut passed, mut failed) = (0, 0);
     for case in CASES.iter().filter(|case| case.name.contains(&only)) {

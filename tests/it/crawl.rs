@@ -27,15 +27,12 @@ const PLACES: &[(&str, &str)] = &[
     ("/v3-index/repository-signatures/", "repository-signatures/"),
     ("/search-usnc/", ""),
     ("/search-ussc/", ""),
+    ("/api/v2/package", "publish"),
+    ("/api/v2/symbolpackage", "symbols"),
 ];
 
 /// Types that are not carried.
-const DROPPED: &[&str] = &[
-    "SearchGalleryQueryService",
-    "LegacyGallery",
-    "PackagePublish",
-    "SymbolPackagePublish",
-];
+const DROPPED: &[&str] = &["SearchGalleryQueryService", "LegacyGallery"];
 
 /// What the documents below one of our paths may have changed.
 struct Links {

@@ -23,6 +23,7 @@ mod metrics;
 mod model;
 mod modes;
 mod negative;
+mod publish;
 mod quota;
 mod revalidate;
 mod search;

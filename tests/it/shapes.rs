@@ -175,6 +175,7 @@ async fn github_packages() {
             "SearchQueryService",
             "SearchQueryService/3.0.0-beta",
             "SearchQueryService/3.0.0-rc",
+            "PackagePublish/2.0.0",
             "RegistrationsBaseUrl",
             "RegistrationsBaseUrl/3.0.0-beta",
             "RegistrationsBaseUrl/3.6.0",
@@ -273,6 +274,7 @@ async fn a_feed_of_four_resources_that_names_packages_elsewhere() {
             "PackageBaseAddress/3.0.0",
             "RegistrationsBaseUrl",
             "SearchQueryService",
+            "PackagePublish/2.0.0",
         ],
     };
     let world = shape.check().await;

@@ -244,6 +244,7 @@ fn resources() -> String {
             At::Versioned => format!("`/v3/{}/{{type}}/index.json`, over https only", row.slug),
             At::Template => "template below another resource".to_owned(),
             At::V2 => "`/api/v2`".to_owned(),
+            At::Publish(_) => format!("`/v3/{}`, unless `publish` is `refuse`", row.slug),
             At::WebPage => "web page of the upstream, kept or dropped".to_owned(),
         };
         writeln!(table, "| {} | {} | {place} |", row.name, types.join(", ")).unwrap();
@@ -283,6 +284,7 @@ fn the_protocol_page_has_every_cache_status() {
         CacheStatus::Revalidated,
         CacheStatus::Negative,
         CacheStatus::Passed,
+        CacheStatus::Relayed,
         CacheStatus::Refused,
         CacheStatus::Own,
     ];

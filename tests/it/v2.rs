@@ -401,7 +401,7 @@ async fn what_cannot_be_answered_is_refused_by_name() {
         );
     }
     assert!(world.up.log().is_empty());
-    let put = client::call(world.addr, Method::PUT, "/api/v2/", &[], "").await;
+    let put = client::call(world.addr, Method::PUT, "/api/v2/Packages", &[], "").await;
     assert_eq!(put.status, 405);
     let foreign = client::get(world.addr, "/api/v2", &[("host", "evil.example")]).await;
     assert_eq!(foreign.status, 421);

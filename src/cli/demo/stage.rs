@@ -7,10 +7,11 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -132,9 +133,11 @@ async fn serve_feed(example: Arc<ExampleFeed>, asked: Arc<AtomicU64>) -> io::Res
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let base = format!("http://{address}");
-    let answer = Arc::new(move |head: &Parts| {
+    let example = Mutex::new(ExampleFeed::clone(&example));
+    let answer = Arc::new(move |head: &Parts, body: Bytes| {
         asked.fetch_add(1, Ordering::SeqCst);
-        example.respond(&base, &head.method, &head.uri, &head.headers)
+        let mut example = example.lock().unwrap_or_else(PoisonError::into_inner);
+        example.answer(&base, head, &body)
     });
     Ok(Service::spawn(address, |stopped| async move {
         if let Err(error) = server::serve_with(listener, answer, stopped).await {

@@ -12,9 +12,11 @@ const NAME_MAX: usize = 32;
 
 /// Our service indexes of several feeds under one `base` as one: a type is offered if a feed offers
 /// it. Where the feeds keep a type in different places, it is kept in that of its own row. What
-/// belongs to one feed and cannot be combined, the catalog and pages for people, is not offered.
+/// belongs to one feed and cannot be combined, the catalog and pages for people, is not offered;
+/// publishing only if `publish` says that one feed takes it.
 pub fn service_index<'a>(
     base: &str,
+    publish: bool,
     documents: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<u8>, MergeError> {
     let mut all = Map::new();
@@ -39,7 +41,8 @@ pub fn service_index<'a>(
         for mut entry in fresh {
             let name = text(&entry, "@type").to_owned();
             let row = resource::of_type(&name);
-            if row.is_some_and(is_of_one_feed) {
+            let pushed = row.is_some_and(|row| matches!(row.at, At::Publish(_)));
+            if row.is_some_and(is_of_one_feed) || (pushed && !publish) {
                 continue;
             }
             if let Some(place) = row.and_then(|row| own_place(base, row))
@@ -151,7 +154,7 @@ mod tests {
             json!({"version": "3.0.0", "resources": resources}).to_string()
         };
         let texts: Vec<String> = lists.iter().map(document).collect();
-        let bytes = service_index(BASE, texts.iter().map(String::as_bytes)).unwrap();
+        let bytes = service_index(BASE, false, texts.iter().map(String::as_bytes)).unwrap();
         let value: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(value["version"], "3.0.0");
         let entries = value["resources"].as_array().unwrap().iter();

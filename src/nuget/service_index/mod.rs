@@ -92,7 +92,7 @@ impl ServiceIndex {
                         }
                         pairs.push((address, format!("{}/index.json", row.slug)));
                     }
-                    At::Versioned | At::Template | At::WebPage | At::V2 => {}
+                    At::Versioned | At::Template | At::Publish(_) | At::WebPage | At::V2 => {}
                 }
             }
         }
@@ -100,11 +100,11 @@ impl ServiceIndex {
     }
 
     /// The hosts, with a port unless it is the scheme's own, of every known resource that a proxy
-    /// fetches from; pages for people are none.
+    /// fetches from; pages for people and places to push to are none.
     pub fn hosts(&self) -> BTreeSet<String> {
         let fetched = RESOURCES
             .iter()
-            .filter(|row| !matches!(row.at, At::WebPage | At::V2));
+            .filter(|row| !matches!(row.at, At::WebPage | At::Publish(_) | At::V2));
         let names = fetched.flat_map(|row| row.types);
         names
             .flat_map(|name| self.with_type(name))
@@ -160,7 +160,9 @@ fn address(at: At, id: &str) -> String {
         At::Base if path.ends_with('/') => path.to_owned(),
         At::Base => format!("{path}/"),
         At::Endpoint => path.to_owned(),
-        At::Document | At::Versioned | At::Template | At::WebPage | At::V2 => id.to_owned(),
+        At::Document | At::Versioned | At::Template | At::Publish(_) | At::WebPage | At::V2 => {
+            id.to_owned()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Entry, ServiceIndex, address, suffix_of};
 use crate::nuget::link_map::LinkMap;
+use crate::nuget::publish::Publish;
 use crate::nuget::resource::{self, At, RESOURCES, Resource};
 
 /// What becomes of URI templates of web pages for people.
@@ -33,6 +34,8 @@ pub struct RenderOptions<'a> {
     pub web_links: WebLinks,
     /// Whether V2 is spoken, and offered.
     pub v2: bool,
+    /// What becomes of pushes: refused ones are not offered.
+    pub publish: Publish,
 }
 
 /// Slug by name of the resource and upstream URL.
@@ -124,6 +127,9 @@ impl Known {
                     .map(|ours| format!("{base}{ours}{template}"))
             }
             At::V2 => options.v2.then(|| gallery(base)),
+            At::Publish(_) => {
+                (options.publish == Publish::Relay).then(|| format!("{base}{}", row.slug))
+            }
             At::WebPage => (options.web_links == WebLinks::Keep).then(|| id.to_owned()),
         }
     }
@@ -156,6 +162,7 @@ mod tests {
             base,
             web_links,
             v2: false,
+            publish: Publish::Relay,
         };
         serde_json::from_slice(&index.render(&options)).unwrap()
     }
@@ -218,6 +225,8 @@ mod tests {
         ),
         ("VulnerabilityInfo/6.7.0", "vulnerabilities/index.json"),
         ("Catalog/3.0.0", "catalog/index.json"),
+        ("PackagePublish/2.0.0", "publish"),
+        ("SymbolPackagePublish/4.9.0", "symbols"),
         (
             "ReportAbuseUriTemplate/3.0.0-rc",
             "https://www.nuget.org/packages/{id}/{version}/ReportAbuse",
@@ -354,6 +363,7 @@ mod tests {
                 base: BASE,
                 web_links: WebLinks::Keep,
                 v2: true,
+                publish: Publish::Relay,
             };
             let shown = index(&resources).render(&options);
             let shown: Value = serde_json::from_slice(&shown).unwrap();

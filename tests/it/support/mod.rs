@@ -3,6 +3,7 @@
 pub mod client;
 pub mod group;
 pub mod program;
+pub mod push;
 pub mod script;
 pub mod until;
 pub mod upstream;

@@ -39,6 +39,8 @@ pub struct Script {
     /// After how many bytes of the body what happens.
     pub broken: Option<(usize, Break)>,
     pub framing: Framing,
+    /// After how many bytes of the request's body it answers.
+    pub early: Option<usize>,
     /// How many requests it is for; `None` for all further ones.
     pub times: Option<usize>,
 }
@@ -54,6 +56,7 @@ impl Default for Script {
             pieces: None,
             broken: None,
             framing: Framing::Length,
+            early: None,
             times: None,
         }
     }
@@ -128,6 +131,13 @@ impl On {
     /// Sends `bytes` of the body and the rest only after `release`.
     pub fn stall_after(mut self, bytes: usize) -> Self {
         self.script.broken = Some((bytes, Break::Stall));
+        self
+    }
+
+    /// Answers when `bytes` of the request's body have come, reads no more and closes the connection
+    /// after `release`.
+    pub fn early(mut self, bytes: usize) -> Self {
+        self.script.early = Some(bytes);
         self
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use nugate::demo::ExampleFeed;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -51,6 +51,7 @@ struct Shared {
     scripts: Arc<Scripts>,
     log: watch::Sender<Vec<Seen>>,
     releases: watch::Sender<usize>,
+    arrived: watch::Sender<usize>,
     connections: AtomicUsize,
 }
 
@@ -84,6 +85,7 @@ impl ScriptedUpstream {
             scripts: Arc::default(),
             log: watch::Sender::new(Vec::new()),
             releases: watch::Sender::new(0),
+            arrived: watch::Sender::new(0),
             connections: AtomicUsize::new(0),
         });
         let state = State::accepting(listener, Arc::clone(&shared));
@@ -172,6 +174,19 @@ impl ScriptedUpstream {
         self.shared.log.borrow().len()
     }
 
+    /// Waits until this many bytes of request bodies have arrived in all.
+    pub async fn has_received(&self, bytes: usize) {
+        let mut arrived = self.shared.arrived.subscribe();
+        let enough = arrived.wait_for(|all| *all >= bytes);
+        let in_time = tokio::time::timeout(PATIENCE, enough).await.is_ok();
+        assert!(in_time, "only {} bytes arrived", self.received());
+    }
+
+    /// How many bytes of request bodies have arrived in all.
+    pub fn received(&self) -> usize {
+        *self.shared.arrived.borrow()
+    }
+
     /// Number of connections accepted.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
@@ -218,9 +233,11 @@ impl State {
 async fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    while let Some(seen) = read_request(&mut stream).await? {
+    while let Some(mut seen) = read_head(&mut stream).await? {
         let script = take(&shared.scripts, &seen.path_and_query).unwrap_or_default();
         let mut releases = shared.releases.subscribe();
+        let enough = script.early.unwrap_or(usize::MAX);
+        seen.body = read_body(&mut stream, &seen.headers, enough, &shared.arrived).await?;
         let response = answer(shared, &script, &seen);
         shared.log.send_modify(|log| log.push(seen.clone()));
         tokio::time::sleep(script.delay).await;
@@ -233,6 +250,10 @@ async fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         };
         let bodiless = seen.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED;
         let usable = writer.write(response, bodiless, &mut releases).await?;
+        if script.early.is_some() {
+            released(&mut releases, &script).await;
+            return Ok(());
+        }
         if !usable || seen.header("connection") == "close" {
             return Ok(());
         }
@@ -247,9 +268,13 @@ fn answer(shared: &Shared, script: &Script, seen: &Seen) -> Response<Bytes> {
         *response.status_mut() = StatusCode::from_u16(*status).unwrap();
         response
     } else {
-        let uri = seen.path_and_query.parse().unwrap();
-        let feed = shared.feed.lock().unwrap();
-        feed.respond(&shared.base, &seen.method, &uri, &seen.headers)
+        let mut request = Request::builder()
+            .method(&seen.method)
+            .uri(&seen.path_and_query);
+        request.headers_mut().unwrap().clone_from(&seen.headers);
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let mut feed = shared.feed.lock().unwrap();
+        feed.answer(&shared.base, &head, &seen.body)
     };
     for (name, value) in &script.headers {
         let name: HeaderName = name.parse().unwrap();
@@ -326,11 +351,15 @@ impl Writer<'_> {
 
 fn head(response: &Response<Bytes>, framing: Framing) -> Vec<u8> {
     let status = response.status();
-    let reason = status.canonical_reason().unwrap_or("Unknown");
+    let own = response.extensions().get::<hyper::ext::ReasonPhrase>();
+    let own = own.and_then(|reason| std::str::from_utf8(reason.as_bytes()).ok());
+    let reason = own.or(status.canonical_reason()).unwrap_or("Unknown");
     let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
     let headers = response.headers();
     match framing {
-        Framing::Length if !headers.contains_key("content-length") && status != 304 => {
+        Framing::Length
+            if !headers.contains_key("content-length") && status != 304 && status != 204 =>
+        {
             let _ = write!(text, "content-length: {}\r\n", response.body().len());
         }
         Framing::Length => {}
@@ -350,8 +379,8 @@ fn head(response: &Response<Bytes>, framing: Framing) -> Vec<u8> {
     head
 }
 
-/// The next request of a connection; `None` when the other side has closed it.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Seen>> {
+/// The head of the next request of a connection; `None` when the other side has closed it.
+async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Seen>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Ok(None);
@@ -370,33 +399,58 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Se
         headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
     }
     Ok(Some(Seen {
-        body: read_body(stream, &headers).await?,
+        body: Bytes::new(),
         method,
         path_and_query,
         headers,
     }))
 }
 
-async fn read_body(stream: &mut BufReader<TcpStream>, headers: &HeaderMap) -> io::Result<Bytes> {
+/// A request body, or at least `enough` bytes of it; `arrived` learns of every byte.
+async fn read_body(
+    stream: &mut BufReader<TcpStream>,
+    headers: &HeaderMap,
+    enough: usize,
+    arrived: &watch::Sender<usize>,
+) -> io::Result<Bytes> {
+    let mut body = Vec::new();
     if headers.contains_key("transfer-encoding") {
-        let mut body = Vec::new();
-        loop {
+        while body.len() < enough {
             let mut line = String::new();
-            stream.read_line(&mut line).await?;
+            if stream.read_line(&mut line).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             let size = usize::from_str_radix(line.trim(), 16).unwrap();
-            let start = body.len();
-            body.resize(start + size, 0);
-            stream.read_exact(&mut body[start..]).await?;
+            read_part(stream, &mut body, size, arrived).await?;
             stream.read_line(&mut line).await?;
             if size == 0 {
-                return Ok(Bytes::from(body));
+                break;
             }
         }
+        return Ok(Bytes::from(body));
     }
     let length = headers
         .get("content-length")
         .map_or(0, |value| value.to_str().unwrap().parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
+    read_part(stream, &mut body, enough.min(length), arrived).await?;
     Ok(Bytes::from(body))
+}
+
+async fn read_part(
+    stream: &mut BufReader<TcpStream>,
+    body: &mut Vec<u8>,
+    mut size: usize,
+    arrived: &watch::Sender<usize>,
+) -> io::Result<()> {
+    while size > 0 {
+        let mut part = vec![0; size.min(64 * 1024)];
+        let read = stream.read(&mut part).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        body.extend_from_slice(&part[..read]);
+        size -= read;
+        arrived.send_modify(|all| *all += read);
+    }
+    Ok(())
 }

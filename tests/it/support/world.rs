@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nugate::clock::{Clock, Time};
 use nugate::demo::ExampleFeed;
+use nugate::nuget::publish::Publish;
 use nugate::nuget::service_index::WebLinks;
 use nugate::observe::Metrics;
 use nugate::policy::class::{Freshness, Network};
@@ -246,6 +247,8 @@ pub fn settings(index: &str) -> Settings {
             web_links: WebLinks::Keep,
             // The service index is then made of the upstream's alone.
             v2: false,
+            publish: Publish::Relay,
+            publish_timeout: PATIENCE,
             memory: 16 << 20,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,
