@@ -146,6 +146,7 @@ fn feed_options(config: &Config) -> FeedOptions {
             .redirect_hosts
             .iter()
             .map(ToString::to_string)
+            .chain(feed.auth.hosts().iter().cloned())
             .collect(),
         connect_timeout: feed.connect_timeout,
         header_timeout: feed.header_timeout,
@@ -154,6 +155,7 @@ fn feed_options(config: &Config) -> FeedOptions {
         connections_max: feed.connections_max as usize,
         requests_per_second: feed.requests_per_second,
         extra_roots: Vec::new(),
+        credential: feed.auth.credential.clone(),
     }
 }
 

@@ -14,12 +14,14 @@ use url::Url;
 use crate::policy::class::{Freshness, Network};
 
 pub mod address;
+pub mod auth;
 pub mod env;
 pub mod error;
 pub mod freshness;
 mod load;
 mod raw;
 pub mod render;
+pub mod secret;
 pub mod setting;
 pub mod source;
 pub mod table;
@@ -27,8 +29,10 @@ pub mod value;
 
 pub use crate::nuget::service_index::WebLinks;
 pub use address::HostPattern;
+pub use auth::{Auth, Credential, Scheme};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use load::Origin;
+pub use secret::Secret;
 pub use source::Sources;
 
 /// The exit code of the program when its configuration is wrong (`EX_USAGE` of `sysexits.h`).
@@ -87,6 +91,10 @@ pub struct FeedConfig {
     pub connections_max: u32,
     /// The most requests a second; 0 is no limit.
     pub requests_per_second: u32,
+    /// Types of resources that nugate does not know and passes through all the same.
+    pub pass_types: Vec<String>,
+    /// What proves to it who we are.
+    pub auth: Auth,
 }
 
 /// Where and how much is kept.

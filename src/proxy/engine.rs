@@ -274,6 +274,15 @@ impl Engine {
         }
     }
 
+    /// What a request makes of a feed that does not let nugate in.
+    pub(super) fn denied(&self, status: u16) -> Error {
+        let feed = self.feed.name();
+        Error::unusable(format!(
+            "feed {feed} answered {status} to nugate itself: its credential (feeds.{feed}.auth) is \
+             missing or wrong"
+        ))
+    }
+
     /// Whether the body that failed verification last time was the same.
     pub(super) fn seen_before(&self, key: &Key, digest: Digest) -> bool {
         let before = self.strikes.get(key) == Some(digest);

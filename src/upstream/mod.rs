@@ -3,11 +3,13 @@
 //! Knows HTTP, not NuGet: which URL to ask and what a status means is decided above. Nothing is
 //! kept here but open connections.
 //!
-//! Invariants: nothing of a client's credentials or cookies is passed on; a body ends without an
+//! Invariants: nothing of a client's credentials or cookies is passed on; the feed's own goes only to
+//! the origins it is for; a body ends without an
 //! error only if it is whole; every wait and every queue has a bound.
 
 mod body;
 mod client;
+mod credential;
 mod decode;
 mod error;
 mod fetch;
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use url::Url;
+
+use crate::config::Credential;
 
 pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
@@ -50,6 +54,8 @@ pub struct FeedOptions {
     pub requests_per_second: u32,
     /// Certificates trusted beside the platform's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// What proves to it who we are; `None` to ask without.
+    pub credential: Option<Credential>,
 }
 
 /// One upstream.
@@ -57,11 +63,13 @@ pub struct Feed {
     options: FeedOptions,
     client: client::Client,
     gate: limit::Gate,
+    authorizer: Option<credential::Authorizer>,
 }
 
 impl Feed {
     /// A feed that has asked nothing yet: needs neither the network nor certificates of the
-    /// platform. Fails on a URL that is not http(s) and on unreadable extra roots.
+    /// platform. Fails on a URL that is not http(s), on unreadable extra roots, and on a credential
+    /// that no header can carry.
     pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
         let what = format!("feed {}", options.name);
         if !matches!(options.url.scheme(), "http" | "https") {
@@ -80,6 +88,10 @@ impl Feed {
                 error,
             )
         })?;
+        let authorizer = options.credential.as_ref().map(|credential| {
+            credential::Authorizer::new(credential, &options.url)
+                .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
+        });
         let gate = limit::Gate::new(
             &options.name,
             options.connections_max,
@@ -89,6 +101,7 @@ impl Feed {
             options,
             client,
             gate,
+            authorizer: authorizer.transpose()?,
         })
     }
 

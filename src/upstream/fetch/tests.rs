@@ -104,6 +104,7 @@ fn options(url: &Url) -> FeedOptions {
         connections_max: 4,
         requests_per_second: 0,
         extra_roots: Vec::new(),
+        credential: None,
     }
 }
 

@@ -251,6 +251,7 @@ fn settings(index: &str) -> Settings {
             connections_max: 64,
             requests_per_second: 0,
             extra_roots: Vec::new(),
+            credential: None,
         },
         limits: Limits {
             connections_max: 10_000,
