@@ -156,6 +156,7 @@ fn feed_options(config: &Config) -> FeedOptions {
         requests_per_second: feed.requests_per_second,
         extra_roots: Vec::new(),
         credential: feed.auth.credential.clone(),
+        pass_types: feed.pass_types.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod fill;
 mod flight;
 mod locate;
+mod pass;
 mod present;
 mod read;
 mod reply;
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
+pub use pass::{PASSED, PassReply, PassRequest};
 pub use reply::{Body, Reply, Request};
 
 use http::Method;

@@ -18,7 +18,7 @@ use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
-use crate::server::{own, respond, trickle};
+use crate::server::{own, pass, respond, trickle};
 
 /// Longest request target, in bytes.
 const TARGET_MAX: usize = 8192;
@@ -142,6 +142,12 @@ impl App {
         if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
             return own(resource, response);
         }
+        if let Some(path) = pass::path_of(below) {
+            return match self.base_of(ends, parts) {
+                Ok(_) => self.passed(path, parts).await,
+                Err(error) => own(proxy::PASSED, misdirected(&error)),
+            };
+        }
         let routed = below.strip_prefix("/v3/").ok_or(RouteError::NotFound);
         let target = match routed.and_then(|path| route::parse(path, parts.uri.query())) {
             Ok(target) => target,
@@ -151,6 +157,18 @@ impl App {
         match self.base_of(ends, parts) {
             Ok(base) => self.document(parts, target, base).await,
             Err(error) => own(resource, misdirected(&error)),
+        }
+    }
+
+    async fn passed(&self, path: &str, parts: &http::request::Parts) -> Answer {
+        let resource = proxy::PASSED;
+        match pass::answer(&self.proxy, path, parts).await {
+            Ok((response, cache)) => Answer {
+                response,
+                resource,
+                cache,
+            },
+            Err(error) => refused(&error, resource),
         }
     }
 
@@ -218,17 +236,7 @@ impl App {
                     cache,
                 }
             }
-            Err(error) => {
-                let mut response = own::text(status_of(&error), format!("{error}\n"));
-                if is_worth_a_warning(&error) {
-                    insert_warning(&mut response, &format!("nugate: {error}"));
-                }
-                Answer {
-                    response,
-                    resource: rule.name,
-                    cache: error.cache_status(),
-                }
-            }
+            Err(error) => refused(&error, rule.name),
         }
     }
 
@@ -301,6 +309,19 @@ fn drop_body(response: &mut Response<ResponseBody>) {
     let body = std::mem::replace(response.body_mut(), ResponseBody::empty());
     if let Some(length) = body.length().filter(|length| *length > 0) {
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+}
+
+/// The answer to a request that ends without a document.
+fn refused(error: &proxy::Error, resource: &'static str) -> Answer {
+    let mut response = own::text(status_of(error), format!("{error}\n"));
+    if is_worth_a_warning(error) {
+        insert_warning(&mut response, &format!("nugate: {error}"));
+    }
+    Answer {
+        response,
+        resource,
+        cache: error.cache_status(),
     }
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod handle;
 mod listen;
 mod own;
+mod pass;
 mod range;
 mod respond;
 mod trickle;

@@ -24,9 +24,9 @@ use super::retry::{self, Schedule};
 use crate::clock::{Clock, Stopwatch};
 use crate::entry::Validators;
 
-const OWN_AGENT: HeaderValue =
+pub(super) const OWN_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("nugate/", env!("CARGO_PKG_VERSION")));
-const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 nugate");
+pub(super) const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 nugate");
 const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
 const SESSION_ID: HeaderName = HeaderName::from_static("x-nuget-session-id");
 /// How much of a body nobody wants is read to keep the connection usable, and for how long.
@@ -185,7 +185,7 @@ impl Feed {
         Err(UpstreamError::new(Kind::Redirect, &what, why))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: &Method,
         url: &Url,
@@ -245,7 +245,7 @@ fn headers(request: &Fetch<'_>, start: &Url, same_origin: bool) -> HeaderMap {
 }
 
 /// Reads the rest of a small body, because a connection with an unread one cannot be used again.
-async fn drain(response: Response<Incoming>) {
+pub(super) async fn drain(response: Response<Incoming>) {
     let body = Limited::new(response.into_body(), DRAIN_MAX);
     // A body that is too long, too slow or broken only costs its connection.
     let _ = timeout(DRAIN_WAIT, body.collect()).await;

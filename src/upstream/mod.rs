@@ -14,6 +14,7 @@ mod decode;
 mod error;
 mod fetch;
 mod limit;
+mod pass;
 mod redirect;
 mod retry;
 
@@ -29,6 +30,7 @@ use crate::config::Credential;
 pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
 pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
+pub use pass::Pass;
 pub use redirect::authority;
 
 /// The settings of one feed.
@@ -56,6 +58,8 @@ pub struct FeedOptions {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// What proves to it who we are; `None` to ask without.
     pub credential: Option<Credential>,
+    /// Types of its service index that nugate does not know and passes through all the same.
+    pub pass_types: Vec<String>,
 }
 
 /// One upstream.
@@ -108,6 +112,11 @@ impl Feed {
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.options.name
+    }
+
+    /// Types of its service index that are passed through.
+    pub fn pass_types(&self) -> &[String] {
+        &self.options.pass_types
     }
 
     /// Its service index.

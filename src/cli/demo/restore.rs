@@ -172,6 +172,7 @@ impl Client {
             requests_per_second: 0,
             extra_roots: Vec::new(),
             credential: None,
+            pass_types: Vec::new(),
         })?;
         Ok(Self {
             feed,

@@ -105,6 +105,7 @@ fn options(url: &Url) -> FeedOptions {
         requests_per_second: 0,
         extra_roots: Vec::new(),
         credential: None,
+        pass_types: Vec::new(),
     }
 }
 

@@ -6,8 +6,8 @@
 //!   signed downloads
 //! - Artifactory: plain registrations under the types of compressed ones, a field of its own for
 //!   keys, pages of its own
-//! - MyGet: registrations of one version, external pages
-//! - BaGetter: registrations without a slash, no compressed types
+//! - `MyGet`: registrations of one version, external pages
+//! - `BaGetter`: registrations without a slash, no compressed types
 //! - Nexus: numbered resources, several searches, some resources left at another host
 //! - a feed of four resources, one of version `3.0.0-beta.1`, vendors' types
 //! - a package named under no known base is downloaded through us all the same

@@ -252,6 +252,7 @@ fn settings(index: &str) -> Settings {
             requests_per_second: 0,
             extra_roots: Vec::new(),
             credential: None,
+            pass_types: Vec::new(),
         },
         limits: Limits {
             connections_max: 10_000,
