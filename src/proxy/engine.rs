@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::entry::{Digest, Entry, Key, Stored};
@@ -20,7 +21,7 @@ use crate::proxy::flight::{Flights, Seat};
 use crate::proxy::locate::BASES_NOTE;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
-use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError};
+use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError, authority};
 
 /// Keys whose last body failed verification, with its digest.
 const STRIKES_MAX: u64 = 1024;
@@ -274,12 +275,13 @@ impl Engine {
         }
     }
 
-    /// What a request makes of a feed that does not let nugate in.
-    pub(super) fn denied(&self, status: u16) -> Error {
-        let feed = self.feed.name();
+    /// What a request makes of a feed that answered `status` to nugate's own question for `url`.
+    pub(super) fn denied(&self, status: u16, url: &Url) -> Error {
+        let (feed, host) = (self.feed.name(), authority(url));
         Error::unusable(format!(
-            "feed {feed} answered {status} to nugate itself: its credential (feeds.{feed}.auth) is \
-             missing or wrong"
+            "feed {feed} answered {status} to nugate itself at {host}: its credential \
+             (feeds.{feed}.auth) is missing, wrong, or not for this host \
+             (feeds.{feed}.credential_hosts)"
         ))
     }
 

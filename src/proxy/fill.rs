@@ -156,7 +156,7 @@ impl Fill {
     fn refusal(&self, answer: Answer, fetched: &Fetched) -> Error {
         let (feed, status) = (self.engine.feed.name(), fetched.status.as_u16());
         match answer {
-            Answer::Denied => self.engine.denied(status),
+            Answer::Denied => self.engine.denied(status, &fetched.url),
             _ => Error::unusable(format!("feed {feed} answered with status {status}")),
         }
     }

@@ -259,7 +259,7 @@ impl Proxy {
             Answer::Body => Ok(reply::head_reply(&fetched.headers)),
             Answer::Absent => Err(Error::NotFound),
             Answer::Refused => Err(Error::Refused(status)),
-            Answer::Denied => Err(engine.denied(status)),
+            Answer::Denied => Err(engine.denied(status, &fetched.url)),
             _ => Err(Error::unusable(format!(
                 "feed {} answered with status {status}",
                 engine.feed.name()

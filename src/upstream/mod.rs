@@ -96,6 +96,12 @@ impl Feed {
             credential::Authorizer::new(credential, &options.url)
                 .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
         });
+        if options.credential.is_some() && options.url.scheme() == "http" {
+            tracing::warn!(
+                feed = options.name,
+                "the credential is sent in clear text: the feed is http"
+            );
+        }
         let gate = limit::Gate::new(
             &options.name,
             options.connections_max,

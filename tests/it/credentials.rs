@@ -249,7 +249,9 @@ fn refused(response: &Response, status: u16) {
     let text = response.text();
     let named = format!("feed test answered {status} to nugate itself");
     assert!(text.contains(&named), "{text}");
-    assert!(text.contains("feeds.test.auth"), "{text}");
+    for setting in ["feeds.test.auth", "feeds.test.credential_hosts"] {
+        assert!(text.contains(setting), "{text}");
+    }
     assert!(
         response.header("x-nuget-warning").contains(&named),
         "{response:?}"
