@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use http::HeaderName;
 
 use super::FeedConfig;
+use super::address::feed_url;
 use super::error::{ConfigError, Place};
-use super::raw::RawConfig;
+use super::raw::{RawConfig, Written};
 use super::secret::{SECRET_BYTES_MAX, Secret};
 pub(super) use keys::AUTH;
 
@@ -92,6 +93,7 @@ pub(super) fn settle(feed: &mut FeedConfig, raw: &mut RawConfig, environment: &[
     if raw.errors.iter().any(|error| own(&error.key)) {
         return;
     }
+    raw.errors.extend(stray(feed, raw));
     match feed.auth.resolve(environment) {
         Ok(credential) => feed.auth.credential = credential,
         Err((name, message)) => {
@@ -110,6 +112,47 @@ pub(super) fn settle(feed: &mut FeedConfig, raw: &mut RawConfig, environment: &[
                 message,
             });
         }
+    }
+}
+
+/// A secret is for the feed it was given for: an address of another origin from a stronger source (a
+/// flag in front of a file) must not carry it off.
+fn stray(feed: &FeedConfig, raw: &RawConfig) -> Option<ConfigError> {
+    let written = |name: &str| {
+        // The short variable of the address names no feed.
+        let keys = [feed.name.as_str(), "NAME"].map(|feed| format!("feeds.{feed}.{name}"));
+        let own = raw.written.iter();
+        let own = own.filter(move |written| keys.contains(&written.key));
+        own.filter(|written| written.place != Place::Default)
+    };
+    let secret = written(feed.auth.given().next()?).next_back()?;
+    let address = |written: &Written| feed_url(written.value.text().ok()?).ok();
+    let urls: Vec<_> = written("url")
+        .filter_map(|written| Some((written, address(written)?)))
+        .collect();
+    let (winner, found) = urls.last()?;
+    let near = |place: &Place| rank(place) <= rank(&secret.place);
+    let (_, meant) = urls.iter().rfind(|(written, _)| near(&written.place))?;
+    (meant.origin() != found.origin()).then(|| ConfigError {
+        key: format!("feeds.{}.url", feed.name),
+        value: Some(winner.value.shown()),
+        place: winner.place.clone(),
+        message: format!(
+            "would send the secret that {} gives for {} to another origin; give {} there too",
+            secret.place,
+            meant.origin().ascii_serialization(),
+            secret.key
+        ),
+    })
+}
+
+/// How strong a source is.
+const fn rank(place: &Place) -> u8 {
+    match place {
+        Place::Default => 0,
+        Place::File { .. } => 1,
+        Place::Environment(_) => 2,
+        Place::Flag(_) => 3,
     }
 }
 
@@ -136,7 +179,8 @@ impl Auth {
         if text.len() > SECRET_BYTES_MAX {
             return Err((name, format!("is longer than {SECRET_BYTES_MAX} bytes")));
         }
-        if !text.chars().all(allowed) || text.trim() != text {
+        let ends = matches!(scheme, Scheme::Basic { .. }) || text.trim() == text;
+        if !text.chars().all(allowed) || !ends {
             let why =
                 "has a character in it, or a space at an end, that cannot be sent in a header";
             return Err((name, why.to_owned()));

@@ -167,6 +167,40 @@ fn settings_that_do_not_go_together_are_told() {
 }
 
 #[test]
+fn a_secret_does_not_follow_an_address_from_a_stronger_source() {
+    let lines = "auth = 'bearer'\npassword = 'hunter2'";
+    let upstream = |url| [("NUGATE_UPSTREAM", url)];
+    let same = "https://feed.example:443/other/index.json";
+    assert!(load(lines, &upstream(same)).is_some());
+    wrong(
+        lines,
+        &upstream("https://evil.example/v3/index.json"),
+        "environment NUGATE_UPSTREAM: feeds.corp.url = \"https://evil.example/v3/index.json\": \
+         would send the secret that n.toml:4:12 gives for https://feed.example to another origin; \
+         give feeds.corp.password there too",
+    );
+    let mut flagged = sources(lines, &[]);
+    let flag = ("feeds.NAME.url", "http://feed.example/".to_owned());
+    flagged.flags.push(flag);
+    let errors = Config::load(&flagged).unwrap_err().to_string();
+    assert!(
+        errors.starts_with("flag --upstream: feeds.corp.url"),
+        "{errors}"
+    );
+    let both = [
+        ("NUGATE_UPSTREAM", "https://other.example/"),
+        ("NUGATE_FEEDS__CORP__PASSWORD", "other"),
+    ];
+    let secret = load(lines, &both).unwrap().secret;
+    assert_eq!(secret.expose(), "other");
+    let bare = upstream("https://other.example/");
+    assert!(
+        load("", &bare).is_none(),
+        "without a secret nothing is lost"
+    );
+}
+
+#[test]
 fn what_cannot_be_read_or_sent_is_named() {
     wrong(
         "auth = 'bearer'\npassword_env = 'PAT'",
@@ -187,6 +221,13 @@ fn what_cannot_be_read_or_sent_is_named() {
          $CREDENTIALS_DIRECTORY is not set: the service has no LoadCredential=",
     );
     let unsendable = "has a character in it, or a space at an end, that cannot be sent in a header";
+    assert!(
+        load(
+            "auth = 'basic'\nusername = 'me'\npassword = ' hünter2 '",
+            &[]
+        )
+        .is_some()
+    );
     for text in ["hunter2 ", "hunt\\ner2", "hünter2"] {
         let lines = format!("auth = 'bearer'\npassword = \"{text}\"");
         let expected = format!("n.toml:4:12: feeds.corp.password: {unsendable}");

@@ -7,6 +7,7 @@
 //! - no answer leads past nugate, and the feed is asked for nothing but what its documents name
 //! - what needs a credential gets it, and the feed's other hosts do not
 
+mod captured;
 mod moving;
 mod rows;
 mod servers;
