@@ -206,6 +206,7 @@ fn feed_options(feed: &FeedConfig) -> FeedOptions {
             .redirect_hosts
             .iter()
             .map(ToString::to_string)
+            .chain(feed.auth.hosts().iter().cloned())
             .collect(),
         connect_timeout: feed.connect_timeout,
         header_timeout: feed.header_timeout,
@@ -214,6 +215,8 @@ fn feed_options(feed: &FeedConfig) -> FeedOptions {
         connections_max: feed.connections_max as usize,
         requests_per_second: feed.requests_per_second,
         extra_roots: Vec::new(),
+        credential: feed.auth.credential.clone(),
+        pass_types: feed.pass_types.clone(),
     }
 }
 

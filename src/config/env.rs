@@ -29,9 +29,9 @@ impl RawConfig {
             }
             let place = Place::Environment(name.clone());
             let value = Value::Untyped(text.clone());
-            let mistake = |key: &str, message: String| ConfigError {
+            let mistake = |key: &str, value: Option<String>, message: String| ConfigError {
                 key: key.to_owned(),
-                value: Some(value.shown()),
+                value,
                 place: place.clone(),
                 message,
             };
@@ -40,7 +40,8 @@ impl RawConfig {
                 let hint = nearest(name, known.iter().map(String::as_str))
                     .map_or_else(String::new, |name| format!(", did you mean {name}"));
                 let message = format!("is not a known variable{hint}");
-                self.errors.push(mistake(name, message));
+                // Its value is not shown: it may be a password whose name is mistyped.
+                self.errors.push(mistake(name, None, message));
                 continue;
             };
             if let Some(feed) = &feed {
@@ -55,7 +56,8 @@ impl RawConfig {
             };
             if let Some(other) = found.iter().find(same) {
                 let message = format!("is set a second time, first by {}", other.place);
-                self.errors.push(mistake(&key, message));
+                let shown = value.shown_for(setting);
+                self.errors.push(mistake(&key, Some(shown), message));
             }
             found.push(Written {
                 key,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::auth::{self, Auth};
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::feeds::{feeds_of, single_only};
 use super::raw::{RawConfig, Value, Written};
@@ -70,6 +71,8 @@ impl Config {
                 requests_per_second: 0,
                 publish: Publish::Relay,
                 publish_timeout: Duration::ZERO,
+                pass_types: Vec::new(),
+                auth: Auth::default(),
             },
             cache: CacheConfig {
                 dir: PathBuf::new(),
@@ -120,6 +123,9 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
         }
     }
     single_only(&mut raw, feeds.len());
+    for feed in &mut feeds {
+        auth::settle(feed, &mut raw, &sources.environment);
+    }
     let mut feeds = feeds.into_iter();
     config.feed = feeds.next().unwrap_or(config.feed);
     config.more_feeds = feeds.collect();
@@ -184,7 +190,8 @@ fn apply(written: &Written, config: &mut Config, errors: &mut Vec<ConfigError>) 
             let value = written.value.items()?.get(index)?.shown();
             Some((value, written.items.get(index).unwrap_or(&written.place)))
         });
-        let (value, place) = item.unwrap_or_else(|| (written.value.shown(), &written.place));
+        let shown = || written.value.shown_for(written.setting);
+        let (value, place) = item.unwrap_or_else(|| (shown(), &written.place));
         errors.push(ConfigError {
             key: written.key.clone(),
             value: Some(value),
@@ -216,7 +223,7 @@ fn origin(
         written.setting.key == setting.key && same_feed
     });
     let value = match winner {
-        Some(written) => written.value.shown(),
+        Some(written) => written.value.shown_for(setting),
         None if setting.key == "cache.dir" => {
             Value::Text(config.cache.dir.display().to_string()).shown()
         }
@@ -347,7 +354,7 @@ mod tests {
                 "n.toml:1:1: lsiten: is not a known key, did you mean `listen`",
                 "n.toml:2:1: memory: is not a known key, did you mean `cache.memory`",
                 "n.toml:16:2: frehsness: is not a known key, did you mean `freshness`",
-                "environment NUGATE_CACHE__MEMROY: NUGATE_CACHE__MEMROY = \"1\": is not a known variable, did you mean NUGATE_CACHE__MEMORY",
+                "environment NUGATE_CACHE__MEMROY: NUGATE_CACHE__MEMROY: is not a known variable, did you mean NUGATE_CACHE__MEMORY",
                 "n.toml:3:11: network = \"ofline\": is not known, did you mean \"offline\"; allowed: \"online\", \"prefer-cache\", \"offline\"",
                 "n.toml:6:3: trusted_proxies = \"10.1.0.0/8\": has bits set behind its prefix: the network is 10.0.0.0/8; allowed: a list, each a network such as 10.0.0.0/8, or an address",
                 "n.toml:7:3: trusted_proxies = 7: is a whole number, not a string; allowed: a list, each a network such as 10.0.0.0/8, or an address",

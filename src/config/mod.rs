@@ -16,6 +16,7 @@ use crate::nuget::owner::IdPattern;
 use crate::policy::class::{Freshness, Network};
 
 pub mod address;
+pub mod auth;
 pub mod env;
 pub mod error;
 mod feeds;
@@ -23,6 +24,7 @@ pub mod freshness;
 mod load;
 mod raw;
 pub mod render;
+pub mod secret;
 pub mod setting;
 pub mod source;
 pub mod table;
@@ -31,8 +33,10 @@ pub mod value;
 pub use crate::nuget::publish::Publish;
 pub use crate::nuget::service_index::WebLinks;
 pub use address::HostPattern;
+pub use auth::{Auth, Credential, Scheme};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use load::Origin;
+pub use secret::Secret;
 pub use source::Sources;
 
 /// The exit code of the program when its configuration is wrong (`EX_USAGE` of `sysexits.h`).
@@ -110,6 +114,10 @@ pub struct FeedConfig {
     pub publish: Publish,
     /// The longest wait for the answer to a push, from the end of the upload.
     pub publish_timeout: Duration,
+    /// Types of resources that nugate does not know and passes through all the same.
+    pub pass_types: Vec<String>,
+    /// What proves to it who we are.
+    pub auth: Auth,
 }
 
 /// Where and how much is kept.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::address::masked;
 use super::error::{ConfigError, Place};
 use super::feeds::{FEED_LIST, is_own_name};
-use super::setting::{Setting, nearest};
+use super::setting::{Kind, Setting, nearest};
 use super::table::settings;
 
 /// The longest part of a value that is printed, in characters.
@@ -84,6 +84,14 @@ impl Value {
             Self::Untyped(_) => return format!("is not a {expected}"),
         };
         format!("is {found}, not a {expected}")
+    }
+
+    /// The value of `setting` as it may be printed; that of a secret is not.
+    pub(super) fn shown_for(&self, setting: &Setting) -> String {
+        match setting.kind {
+            Kind::Secret(_) => "(hidden)".to_owned(),
+            _ => self.shown(),
+        }
     }
 
     /// The value as it may be printed: quoted, on one line, bounded, without passwords.

@@ -72,18 +72,16 @@ impl Sources {
     }
 }
 
-/// The variables of this process that a configuration may depend on. Bytes that are not UTF-8 are
-/// replaced in this program's own variables; a `HOME` with such bytes is left out.
+/// The variables of this process, any of which a setting may name. Bytes that are not UTF-8 are
+/// replaced in this program's own variables; others with such bytes are left out.
 pub fn process_environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
             if name.starts_with(PREFIX) {
                 Some((name, value.to_string_lossy().into_owned()))
-            } else if name == "HOME" || name == "XDG_CACHE_HOME" {
-                Some((name, value.into_string().ok()?))
             } else {
-                None
+                Some((name, value.into_string().ok()?))
             }
         })
         .collect()

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use super::address::{authority, feed_url, listen, network, public_url};
+use super::auth::AUTH;
 use super::freshness::FRESHNESS;
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, Publish, WebLinks};
 use crate::nuget::merge::Versions;
+use crate::nuget::resource;
 use crate::policy::class::Network;
 
 /// The name of the feed when none is given.
@@ -22,7 +24,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, FEED, CACHE, FRESHNESS, LOG].into_iter().flatten()
+    [SERVER, FEED, AUTH, CACHE, FRESHNESS, LOG]
+        .into_iter()
+        .flatten()
 }
 
 /// The settings outside of any table.
@@ -260,7 +264,32 @@ const FEED: &[Setting] = &[
         doc: "The longest wait for the answer to a push, from the end of the upload. Clients that give up, or are told of a failure, push again, and are then told that the version exists.",
         short: None,
     },
+    Setting {
+        key: "feeds.NAME.pass_types",
+        default: "[]",
+        kind: Kind::List(
+            "a resource type that nugate does not know, such as Custom/1.0.0",
+            |config| config.feed.pass_types.clear(),
+            |config, text| {
+                config.feed.pass_types.push(unknown_type(text)?);
+                Ok(())
+            },
+        ),
+        doc: "Types of the feed's service index that are offered although nugate does not know them. They are asked for without the feed's credential, and nothing of them is kept.",
+        short: None,
+    },
 ];
+
+/// Reads the name of a type that no row of the protocol table has.
+fn unknown_type(text: &str) -> Result<String, String> {
+    if resource::of_type(text).is_some() {
+        return Err("is known, and offered anyway".to_owned());
+    }
+    if !(1..=100).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("is not 1 to 100 visible ASCII characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
 
 /// The settings of the cache.
 const CACHE: &[Setting] = &[

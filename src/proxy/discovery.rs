@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
-use url::Url;
 
 use crate::entry::Digest;
 use crate::nuget::link_map::LinkMap;
 use crate::nuget::service_index::ServiceIndex;
+use crate::upstream::Feed;
 
 /// Pages remembered, by token; each is a URL.
 const PAGES_MAX: u64 = 4096;
@@ -59,8 +59,9 @@ impl Discovery {
     ///
     /// # Errors
     /// Text for people when the document is no usable service index.
-    pub fn adopt(&self, body: &[u8], feed: &Url, origin: Origin) -> Result<Adopted, String> {
-        let index = ServiceIndex::parse(body, feed).map_err(|error| error.to_string())?;
+    pub fn adopt(&self, body: &[u8], feed: &Feed, origin: Origin) -> Result<Adopted, String> {
+        let index = ServiceIndex::parse(body, feed.url()).map_err(|error| error.to_string())?;
+        let index = index.passing(feed.pass_types(), feed.url());
         for name in index.unknown() {
             tracing::debug!(
                 resource_type = name,

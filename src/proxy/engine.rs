@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
+use url::Url;
 
 use crate::clock::{Clock, Time};
 use crate::entry::{Digest, Entry, Key, Stored};
@@ -23,7 +24,7 @@ use crate::proxy::locate::bases_note;
 use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
-use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError};
+use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError, authority};
 
 /// Keys whose last body failed verification, with its digest.
 const STRIKES_MAX: u64 = 1024;
@@ -293,6 +294,16 @@ impl Engine {
                 timeout: false,
             },
         }
+    }
+
+    /// What a request makes of a feed that answered `status` to nugate's own question for `url`.
+    pub(super) fn denied(&self, status: u16, url: &Url) -> Error {
+        let (feed, host) = (self.feed.name(), authority(url));
+        Error::unusable(format!(
+            "feed {feed} answered {status} to nugate itself at {host}: its credential \
+             (feeds.{feed}.auth) is missing, wrong, or not for this host \
+             (feeds.{feed}.credential_hosts)"
+        ))
     }
 
     /// Whether the body that failed verification last time was the same.

@@ -160,12 +160,10 @@ impl Fill {
 
     fn refusal(&self, answer: Answer, fetched: &Fetched) -> Error {
         let (feed, status) = (self.engine.feed.name(), fetched.status.as_u16());
-        Error::unusable(match answer {
-            Answer::Denied => format!(
-                "feed {feed} answered {status} to nugate itself: its credentials are missing or wrong"
-            ),
-            _ => format!("feed {feed} answered with status {status}"),
-        })
+        match answer {
+            Answer::Denied => self.engine.denied(status, &fetched.url),
+            _ => Error::unusable(format!("feed {feed} answered with status {status}")),
+        }
     }
 
     async fn receive(&self, fetched: Fetched) -> Result<Flown, Missed> {

@@ -65,7 +65,7 @@ impl Engine {
     async fn understand(&self, body: &[u8], origin: Origin) -> Result<Arc<Discovered>, Error> {
         let adopted = self
             .discovery
-            .adopt(body, self.feed.url(), origin)
+            .adopt(body, &self.feed, origin)
             .map_err(|why| {
                 Error::unusable(format!(
                     "feed {} has no usable service index: {why}",

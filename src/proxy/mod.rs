@@ -11,6 +11,7 @@ mod fill;
 mod flight;
 mod locate;
 mod outdated;
+mod pass;
 mod peek;
 mod present;
 mod publish;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
+pub use pass::{PASSED, PassReply, PassRequest};
 pub use peek::Peek;
 pub use publish::{PublishError, Relayed, Submission};
 pub use reply::{Body, Reply, Request};
@@ -272,6 +274,7 @@ impl Proxy {
             Answer::Body => Ok(reply::head_reply(&fetched.headers)),
             Answer::Absent => Err(Error::NotFound),
             Answer::Refused => Err(Error::Refused(status)),
+            Answer::Denied => Err(engine.denied(status, &fetched.url)),
             _ => Err(Error::unusable(format!(
                 "feed {} answered with status {status}",
                 engine.feed.name()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use moka::sync::Cache;
@@ -17,13 +17,15 @@ use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
 use crate::proxy::{self, Proxy, Reply};
+pub(super) use crate::server::answer::{
+    Answer, drop_body, insert_warning, misdirected, refused, unroutable,
+};
 use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::{BodyError, ResponseBody};
-use crate::server::error::{is_worth_a_warning, status_of};
 use crate::server::scope::Scope;
 use crate::server::v2::{self, V2};
-use crate::server::{own, respond, trickle};
+use crate::server::{own, pass, respond, trickle};
 
 /// Longest request target, in bytes.
 pub(super) const TARGET_MAX: usize = 8192;
@@ -59,13 +61,6 @@ pub struct Ends {
     pub peer: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
-}
-
-/// A response and what is counted of it.
-pub(super) struct Answer {
-    pub(super) response: Response<ResponseBody>,
-    pub(super) resource: &'static str,
-    pub(super) cache: CacheStatus,
 }
 
 impl App {
@@ -171,6 +166,12 @@ impl App {
         if v2::below(scope.rest).is_some() {
             return self.v2(ends, parts, &scope).await;
         }
+        if let Some(path) = pass::path_of(scope.rest) {
+            return match self.base_of(ends, parts) {
+                Ok(_) => pass::passed(&scope.group, path, parts).await,
+                Err(error) => own(proxy::PASSED, misdirected(&error)),
+            };
+        }
         let routed = scope.rest.strip_prefix("/v3/");
         let routed = routed.ok_or(RouteError::NotFound);
         let target = match routed.and_then(|path| route::parse(path, parts.uri.query())) {
@@ -267,17 +268,7 @@ impl App {
                     cache,
                 }
             }
-            Err(error) => {
-                let mut response = own::text(status_of(&error), format!("{error}\n"));
-                if is_worth_a_warning(&error) {
-                    insert_warning(&mut response, &format!("nugate: {error}"));
-                }
-                Answer {
-                    response,
-                    resource: rule.name,
-                    cache: error.cache_status(),
-                }
-            }
+            Err(error) => refused(&error, rule.name),
         }
     }
 
@@ -360,39 +351,4 @@ pub(super) fn request_of(
 /// Whether white space may precede the response: a JSON document that need not have a length.
 fn may_trickle(request: &proxy::Request) -> bool {
     request.target.rule.view != View::Raw && !request.head && !request.whole
-}
-
-/// Leaves the body of a response to HEAD out, and its length in.
-fn drop_body(response: &mut Response<ResponseBody>) {
-    let body = std::mem::replace(response.body_mut(), ResponseBody::empty());
-    if let Some(length) = body.length().filter(|length| *length > 0) {
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-}
-
-pub(super) fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
-    let clean: String = text
-        .chars()
-        .map(|char| if char.is_ascii_graphic() { char } else { ' ' })
-        .take(500)
-        .collect();
-    if let Ok(value) = HeaderValue::from_str(&clean) {
-        response.headers_mut().insert(WARNING, value);
-    }
-}
-
-pub(super) fn unroutable(error: RouteError) -> Response<ResponseBody> {
-    let status = match error {
-        RouteError::NotFound => StatusCode::NOT_FOUND,
-        RouteError::BadPath | RouteError::BadQuery => StatusCode::BAD_REQUEST,
-    };
-    own::text(status, format!("{error}\n"))
-}
-
-pub(super) fn misdirected(error: &BaseError) -> Response<ResponseBody> {
-    let status = match error {
-        BaseError::NoHost => StatusCode::BAD_REQUEST,
-        BaseError::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
-    };
-    own::text(status, format!("{error}\n"))
 }

@@ -1,5 +1,6 @@
 //! The edge: speaks HTTP, knows no freshness.
 
+mod answer;
 mod asked;
 mod base;
 mod body;
@@ -8,6 +9,7 @@ mod handle;
 mod linger;
 mod listen;
 mod own;
+mod pass;
 mod publish;
 mod range;
 mod respond;

@@ -1,7 +1,8 @@
 //! One document from an upstream: attempts, redirects, request headers.
 //!
 //! Does not judge statuses beyond "try again": 404, 304, 401 and the like are answers. Invariant:
-//! validators and what is known of the client go only to the origin that was asked first.
+//! validators and what is known of the client go only to the origin that was asked first; the
+//! credential to those it is for.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use url::Url;
 
 use super::Feed;
 use super::body::{Limits, UpstreamBody};
+use super::credential::Trail;
 use super::error::{Kind, UpstreamError, describe};
 use super::redirect::{self, REDIRECTS_MAX};
 use super::retry::{self, Schedule};
@@ -156,10 +158,12 @@ impl Feed {
             allowed: request.allowed_hosts,
             patterns: &self.options.redirect_hosts,
         };
+        let mut trail = Trail::new(self.authorizer.as_ref());
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
             let what = describe(&request.method, &url);
-            let headers = headers(request, start, url.origin() == start.origin());
+            let mut headers = headers(request, start, url.origin() == start.origin());
+            trail.authorize(&url, &mut headers);
             let response = self.send(&request.method, &url, headers).await?;
             let status = response.status();
             if retry::is_passing(status.as_u16()) {
@@ -181,7 +185,7 @@ impl Feed {
         Err(UpstreamError::new(Kind::Redirect, &what, why))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: &Method,
         url: &Url,
@@ -241,7 +245,7 @@ fn headers(request: &Fetch<'_>, start: &Url, same_origin: bool) -> HeaderMap {
 }
 
 /// Reads the rest of a small body, because a connection with an unread one cannot be used again.
-async fn drain(response: Response<Incoming>) {
+pub(super) async fn drain(response: Response<Incoming>) {
     let body = Limited::new(response.into_body(), DRAIN_MAX);
     // A body that is too long, too slow or broken only costs its connection.
     let _ = timeout(DRAIN_WAIT, body.collect()).await;

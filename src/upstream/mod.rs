@@ -3,15 +3,18 @@
 //! Knows HTTP, not NuGet: which URL to ask and what a status means is decided above. Nothing is
 //! kept here but open connections.
 //!
-//! Invariants: nothing of a client's credentials or cookies is passed on; a body ends without an
+//! Invariants: nothing of a client's credentials or cookies is passed on; the feed's own goes only to
+//! the origins it is for; a body ends without an
 //! error only if it is whole; every wait and every queue has a bound.
 
 mod body;
 mod client;
+mod credential;
 mod decode;
 mod error;
 mod fetch;
 mod limit;
+mod pass;
 mod push;
 mod redirect;
 mod retry;
@@ -23,9 +26,12 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use url::Url;
 
+use crate::config::Credential;
+
 pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
 pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
+pub use pass::Pass;
 pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
 
@@ -52,6 +58,10 @@ pub struct FeedOptions {
     pub requests_per_second: u32,
     /// Certificates trusted beside the platform's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// What proves to it who we are; `None` to ask without.
+    pub credential: Option<Credential>,
+    /// Types of its service index that nugate does not know and passes through all the same.
+    pub pass_types: Vec<String>,
 }
 
 /// One upstream.
@@ -62,11 +72,13 @@ pub struct Feed {
     /// For pushes: each on a connection of its own.
     pusher: client::Client<push::RelayBody>,
     push_gate: limit::Gate,
+    authorizer: Option<credential::Authorizer>,
 }
 
 impl Feed {
     /// A feed that has asked nothing yet: needs neither the network nor certificates of the
-    /// platform. Fails on a URL that is not http(s) and on unreadable extra roots.
+    /// platform. Fails on a URL that is not http(s), on unreadable extra roots, and on a credential
+    /// that no header can carry.
     pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
         let what = format!("feed {}", options.name);
         if !matches!(options.url.scheme(), "http" | "https") {
@@ -83,6 +95,16 @@ impl Feed {
         };
         let client = client::build(options.connect_timeout, roots.clone()).map_err(unusable)?;
         let pusher = client::build_once(options.connect_timeout, roots).map_err(unusable)?;
+        let authorizer = options.credential.as_ref().map(|credential| {
+            credential::Authorizer::new(credential, &options.url)
+                .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
+        });
+        if options.credential.is_some() && options.url.scheme() == "http" {
+            tracing::warn!(
+                feed = options.name,
+                "the credential is sent in clear text: the feed is http"
+            );
+        }
         let gate = limit::Gate::new(
             &options.name,
             options.connections_max,
@@ -95,12 +117,18 @@ impl Feed {
             gate,
             pusher,
             push_gate,
+            authorizer: authorizer.transpose()?,
         })
     }
 
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.options.name
+    }
+
+    /// Types of its service index that are passed through.
+    pub fn pass_types(&self) -> &[String] {
+        &self.options.pass_types
     }
 
     /// Its service index.

@@ -12,6 +12,7 @@ mod bodies;
 mod cli;
 mod coalesce;
 mod crawl;
+mod credentials;
 mod demo;
 mod feeds;
 mod harness;

@@ -171,6 +171,8 @@ impl Client {
             connections_max: 1,
             requests_per_second: 0,
             extra_roots: Vec::new(),
+            credential: None,
+            pass_types: Vec::new(),
         })?;
         Ok(Self {
             feed,

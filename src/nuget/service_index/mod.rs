@@ -6,6 +6,7 @@
 //! handed out is an absolute http(s) URL that the upstream named itself.
 
 mod parse;
+mod pass;
 mod render;
 
 use std::collections::{BTreeSet, HashSet};
@@ -15,6 +16,7 @@ use url::Url;
 
 pub use self::parse::{IndexError, IndexErrorKind, MAX_BYTES, MAX_RESOURCES};
 use self::parse::{nameable, origin};
+pub use self::pass::PASS;
 pub use self::render::{RenderOptions, WebLinks, gallery};
 use super::link_map::LinkMap;
 use super::resource::{self, At, RESOURCES, Resource};
@@ -25,6 +27,7 @@ pub struct ServiceIndex {
     /// All members of the document in their order; that of `resources` is empty.
     top: Map<String, Value>,
     entries: Vec<Entry>,
+    passed: Vec<pass::Passed>,
 }
 
 /// One usable or unusable entry of `resources`.

@@ -93,7 +93,11 @@ pub(super) fn parse(document: &[u8], secure: bool) -> Result<ServiceIndex, Index
     {
         return Err(IndexErrorKind::NothingKnown);
     }
-    Ok(ServiceIndex { top, entries })
+    Ok(ServiceIndex {
+        top,
+        entries,
+        passed: Vec::new(),
+    })
 }
 
 fn check_version(top: &Map<String, Value>) -> Result<(), IndexErrorKind> {

@@ -2,7 +2,7 @@
 //!
 //! Each type becomes an entry of its own, because some clients read `@type` only as a string and
 //! each looks for another alias. No type is added that the upstream does not offer; types that no
-//! row knows are dropped, since a client would follow them past us. Invariant: no entry but a web
+//! row knows are dropped unless they are passed through, since a client would follow them past us. Invariant: no entry but a web
 //! page leads anywhere but below our base.
 
 use std::collections::{HashMap, HashSet};
@@ -60,7 +60,10 @@ impl ServiceIndex {
         let mut resources = Vec::new();
         for entry in self.entries.iter().filter(|entry| entry.routable) {
             for name in &entry.types {
-                let Some(id) = known.our_id(&entry.id, name, options) else {
+                let id = known
+                    .our_id(&entry.id, name, options)
+                    .or_else(|| self.passed_id(&entry.id, name, options.base));
+                let Some(id) = id else {
                     continue;
                 };
                 let client = entry.members.get("clientVersion").map(Value::to_string);

@@ -104,6 +104,8 @@ fn options(url: &Url) -> FeedOptions {
         connections_max: 4,
         requests_per_second: 0,
         extra_roots: Vec::new(),
+        credential: None,
+        pass_types: Vec::new(),
     }
 }
 

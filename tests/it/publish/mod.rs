@@ -173,7 +173,7 @@ async fn the_log_has_the_push_but_not_its_key() {
     let headers = [FORM, ("x-nuget-apikey", "very-secret-key")];
     let body = form_of("New.Id", "1.0.0");
     let target = "/v3/publish/";
-    let pushed = crate::support::client::call(address, Method::PUT, target, &headers, body).await;
+    let pushed = call(address, Method::PUT, target, &headers, body).await;
     assert_eq!(pushed.status, 201);
     assert_eq!(
         up.log().pop().unwrap().header("x-nuget-apikey"),

@@ -77,7 +77,14 @@ impl ScriptedUpstream {
 
     /// An upstream with these packages, on a free port.
     pub async fn new(feed: ExampleFeed) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at([127, 0, 0, 1], feed).await
+    }
+
+    /// The same at another address of this machine: another host.
+    pub async fn at(address: [u8; 4], feed: ExampleFeed) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from((address, 0)))
+            .await
+            .unwrap();
         let addr = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             base: format!("http://{addr}"),

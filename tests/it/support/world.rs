@@ -265,6 +265,8 @@ pub fn settings(index: &str) -> Settings {
             connections_max: 64,
             requests_per_second: 0,
             extra_roots: Vec::new(),
+            credential: None,
+            pass_types: Vec::new(),
         },
         limits: Limits {
             connections_max: 10_000,

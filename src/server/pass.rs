@@ -1,0 +1,136 @@
+//! Responses of resources nugate does not know: the upstream's own, without what concerns only the
+//! two ends of its connection, its cookies and its challenges.
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{
+    ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, LINK, LOCATION,
+    PROXY_AUTHENTICATE, REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+
+use crate::group::Group;
+use crate::nuget::service_index::PASS;
+use crate::observe::CacheStatus;
+use crate::proxy::{Error, PASSED, PassReply, PassRequest, Proxy};
+use crate::server::body::{BodyError, ResponseBody};
+use crate::server::handle::{Answer, refused};
+
+/// Fields that are not passed on: of the connection (RFC 9110 section 7.6.1), of the upstream's
+/// site, and links that would lead past us.
+const DROPPED: [HeaderName; 16] = [
+    ALT_SVC,
+    CONNECTION,
+    CONTENT_LOCATION,
+    LINK,
+    LOCATION,
+    PROXY_AUTHENTICATE,
+    REFRESH,
+    SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    WWW_AUTHENTICATE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// The path below `/v3/pass/`, if it is one.
+pub(super) fn path_of(below: &str) -> Option<&str> {
+    below
+        .strip_prefix("/v3/")?
+        .strip_prefix(PASS)?
+        .strip_prefix('/')
+}
+
+/// Answers a request for the path below `/v3/pass/`: of the feed that offers what is there.
+pub(super) async fn passed(group: &Group, path: &str, parts: &http::request::Parts) -> Answer {
+    let resource = PASSED;
+    let mut none = Error::NotFound;
+    for member in group.members() {
+        match answer(member.proxy(), path, parts).await {
+            Ok((response, cache)) => {
+                return Answer {
+                    response,
+                    resource,
+                    cache,
+                };
+            }
+            Err(error @ (Error::NotFound | Error::NotOffered(_))) => none = error,
+            Err(error) => return refused(&error, resource),
+        }
+    }
+    refused(&none, resource)
+}
+
+async fn answer(
+    proxy: &Proxy,
+    path: &str,
+    parts: &http::request::Parts,
+) -> Result<(Response<ResponseBody>, CacheStatus), Error> {
+    let head = parts.method == Method::HEAD;
+    let request = PassRequest {
+        path,
+        query: parts.uri.query(),
+        head,
+        headers: &parts.headers,
+    };
+    let reply = proxy.pass(request).await?;
+    Ok((respond(proxy, reply, head), CacheStatus::Passed))
+}
+
+fn respond(proxy: &Proxy, reply: PassReply, head: bool) -> Response<ResponseBody> {
+    let encoded = reply.headers.contains_key(CONTENT_ENCODING);
+    let mut headers = kept(reply.headers);
+    if encoded {
+        // The body is decoded on its way through.
+        headers.remove(CONTENT_ENCODING);
+        headers.remove(CONTENT_LENGTH);
+    }
+    let bodiless = head
+        || matches!(
+            reply.status,
+            StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT
+        );
+    let body = if bodiless {
+        let length = headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        ResponseBody::announced(if head { length } else { Some(0) })
+    } else {
+        let counting = proxy.clone();
+        let pieces = stream::unfold(reply.body, move |mut body| {
+            let proxy = counting.clone();
+            async move {
+                let piece = body.next().await?;
+                if let Ok(bytes) = &piece {
+                    proxy.count_passed(bytes.len());
+                }
+                let piece: Result<Bytes, BodyError> = piece.map_err(Into::into);
+                Some((piece, body))
+            }
+        });
+        ResponseBody::stream(Box::pin(pieces))
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The fields that are the client's business.
+fn kept(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in DROPPED.iter().chain(&named) {
+        headers.remove(name);
+    }
+    headers
+}
