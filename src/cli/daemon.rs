@@ -13,7 +13,10 @@ use crate::jobs::discover;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
 use crate::proxy::{Options, Parts, Proxy};
-use crate::server::{self, App, BaseRules, Limits};
+use crate::server::access::{Access, UsersError};
+use crate::server::{
+    self, App, BaseRules, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions,
+};
 use crate::store::{Store, StoreError, StoreOptions, Totals};
 use crate::upstream::{Feed, FeedOptions, UpstreamError};
 
@@ -40,6 +43,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The users cannot be used.
+    #[error("access: {0}")]
+    Access(#[from] UsersError),
     /// The counters cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -50,6 +59,7 @@ pub struct Daemon {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
+    reload: Reload,
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
@@ -63,6 +73,7 @@ impl Daemon {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let feed = Feed::new(feed_options(config))?;
         let metrics = Arc::new(Metrics::new()?);
+        let reload = edge(config, &metrics)?;
         let store = Store::open(StoreOptions {
             dir: config.cache.dir.clone(),
             memory: config.cache.memory / 2,
@@ -94,9 +105,13 @@ impl Daemon {
         Ok(Self {
             listener,
             address,
-            app: Arc::new(App::new(proxy, bases)),
+            app: Arc::new(App::new(proxy, bases).with_access(Arc::clone(&reload.access))),
+            reload,
             limits: Limits {
                 connections_max: config.connections_max as usize,
+                connections_per_client_max: config.connections_per_client_max as usize,
+                excepted: config.trusted_proxies.clone(),
+                patience: Patience::default(),
                 shutdown_timeout: config.shutdown_timeout,
             },
             network: config.network,
@@ -125,16 +140,38 @@ impl Daemon {
             // The other end is held until the server has ended.
             let _ = told.send(Stopwatch::start());
         };
-        server::run(self.listener, self.app, self.limits, shutdown).await;
+        let door = Door::new(self.listener, self.reload.tls.clone());
+        let reload = tokio::spawn(self.reload.watch());
+        let shutdown_timeout = self.limits.shutdown_timeout;
+        server::run(door, self.app, self.limits, shutdown).await;
+        reload.abort();
         if let Some(discovery) = discovery {
             discovery.abort();
         }
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
-        proxy
-            .close(self.limits.shutdown_timeout.saturating_sub(used))
-            .await;
+        proxy.close(shutdown_timeout.saturating_sub(used)).await;
     }
+}
+
+/// Certificate and users, read once.
+fn edge(config: &Config, metrics: &Arc<Metrics>) -> Result<Reload, StartError> {
+    let tls = config.tls.pair().map(|(certificate, key)| TlsOptions {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_authorities: config.tls.client_authorities.clone(),
+        client_certificates: config.tls.client_certificates,
+        version_min: config.tls.version_min,
+        handshake_timeout: config.tls.handshake_timeout,
+    });
+    let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
+    let proxies = config.trusted_proxies.clone();
+    let access = Access::open(&config.access, proxies, Arc::clone(metrics))?;
+    Ok(Reload {
+        tls,
+        access: Arc::new(access),
+        metrics: Arc::clone(metrics),
+    })
 }
 
 fn feed_options(config: &Config) -> FeedOptions {

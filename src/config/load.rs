@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::access::AccessConfig;
+use super::edge::{self, TlsConfig};
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
@@ -52,6 +54,9 @@ impl Config {
             web_links: WebLinks::Keep,
             shutdown_timeout: Duration::ZERO,
             connections_max: 0,
+            connections_per_client_max: 0,
+            tls: TlsConfig::blank(),
+            access: AccessConfig::open(),
             feed: FeedConfig {
                 name: DEFAULT_FEED.to_owned(),
                 url: Url::parse("http://localhost/").expect("a URL"),
@@ -97,6 +102,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
         apply(written, &mut config, &mut raw.errors);
     }
     choose_feed(&mut config, &mut raw);
+    edge::check(&config, &mut raw);
     if !raw.written.iter().any(|w| w.setting.key == "cache.dir") {
         match default_dir(&sources.environment) {
             Some(dir) => config.cache.dir = dir,

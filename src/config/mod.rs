@@ -13,7 +13,9 @@ use url::Url;
 
 use crate::policy::class::{Freshness, Network};
 
+pub mod access;
 pub mod address;
+pub mod edge;
 pub mod env;
 pub mod error;
 pub mod freshness;
@@ -26,7 +28,9 @@ pub mod table;
 pub mod value;
 
 pub use crate::nuget::service_index::WebLinks;
+pub use access::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
 pub use address::HostPattern;
+pub use edge::{ClientCertificates, TlsConfig, TlsVersion};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use load::Origin;
 pub use source::Sources;
@@ -56,6 +60,12 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// The most client connections at a time.
     pub connections_max: u32,
+    /// The most connections of one client address at a time.
+    pub connections_per_client_max: u32,
+    /// The certificate we show.
+    pub tls: TlsConfig,
+    /// Who may use this server.
+    pub access: AccessConfig,
     /// The feed.
     pub feed: FeedConfig,
     /// The cache.

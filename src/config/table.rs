@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::address::{authority, feed_url, listen, network, public_url};
+use super::edge::EDGE;
 use super::freshness::FRESHNESS;
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, WebLinks};
@@ -21,7 +22,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, FEED, CACHE, FRESHNESS, LOG].into_iter().flatten()
+    [SERVER, EDGE, FEED, CACHE, FRESHNESS, LOG]
+        .into_iter()
+        .flatten()
 }
 
 /// The settings outside of any table.
@@ -77,7 +80,7 @@ const SERVER: &[Setting] = &[
                 Ok(())
             },
         ),
-        doc: "Networks whose `X-Forwarded-Host`, `-Proto` and `-Prefix` headers are believed.",
+        doc: "Networks whose `X-Forwarded-Host`, `-Proto`, `-Prefix` and `-For` headers are believed.",
         short: None,
     },
     Setting {
@@ -125,7 +128,16 @@ const SERVER: &[Setting] = &[
         kind: Kind::Count(1, 1_000_000, |config, number| {
             config.connections_max = number;
         }),
-        doc: "The most client connections at a time.",
+        doc: "The most client connections at a time; for a further one, the connection that has been idle longest is closed.",
+        short: None,
+    },
+    Setting {
+        key: "connections_per_client_max",
+        default: "1000",
+        kind: Kind::Count(1, 1_000_000, |config, number| {
+            config.connections_per_client_max = number;
+        }),
+        doc: "The most connections of one client address (IPv6: of one /64) at a time; `trusted_proxies` are excepted.",
         short: None,
     },
 ];

@@ -14,14 +14,13 @@ use crate::nuget::resource::View;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
 use crate::proxy::{self, Proxy};
+use crate::server::access::Access;
 use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
+use crate::server::strict::{self, Refusal};
 use crate::server::{own, respond, trickle};
-
-/// Longest request target, in bytes.
-const TARGET_MAX: usize = 8192;
 
 /// Restore sessions that were warned, so that a console shows a warning once.
 const SESSIONS_MAX: u64 = 4096;
@@ -37,6 +36,7 @@ pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-c
 pub struct App {
     proxy: Proxy,
     bases: BaseRules,
+    access: Arc<Access>,
     ready: AtomicBool,
     requests: AtomicU64,
     /// Tells requests of this run from those of others.
@@ -52,6 +52,8 @@ pub struct Ends {
     pub peer: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
+    /// Whether it is encrypted.
+    pub tls: bool,
 }
 
 /// A response and what is counted of it.
@@ -72,6 +74,7 @@ impl App {
         Self {
             proxy,
             bases,
+            access: Arc::default(),
             ready: AtomicBool::new(true),
             requests: AtomicU64::new(0),
             run,
@@ -84,6 +87,12 @@ impl App {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same, for these clients only.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// The proxy behind it.
@@ -125,10 +134,11 @@ impl App {
             resource,
             cache: CacheStatus::Own,
         };
-        let target_length = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
-        if target_length > TARGET_MAX {
-            let text = format!("the request target is longer than {TARGET_MAX} bytes\n");
-            return own("none", own::text(StatusCode::URI_TOO_LONG, text));
+        if let Err(refusal) = strict::check(parts) {
+            return own("none", refused(parts, refusal));
+        }
+        if let Err(refusal) = self.access.admit(ends, parts, self.bases.prefix()).await {
+            return own("none", refusal.respond());
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return own("none", own::not_allowed(&parts.method));
@@ -164,6 +174,7 @@ impl App {
             headers: &parts.headers,
             peer: ends.peer.ip().to_canonical(),
             local: ends.local,
+            tls: ends.tls,
         })
     }
 
@@ -312,6 +323,13 @@ fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
         .collect();
     if let Ok(value) = HeaderValue::from_str(&clean) {
         response.headers_mut().insert(WARNING, value);
+    }
+}
+
+fn refused(parts: &http::request::Parts, refusal: Refusal) -> Response<ResponseBody> {
+    match refusal {
+        Refusal::Method => own::not_allowed(&parts.method),
+        refusal => own::text(refusal.status(), format!("{refusal}\n")),
     }
 }
 
