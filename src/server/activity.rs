@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::clock::Stopwatch;
 
 /// How long a connection that is asked to close may take for it.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a client may keep us waiting.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ pub enum Due {
     Cut(Reason),
 }
 
-/// What one connection is doing. Times are milliseconds since its start, plus one; 0 is never.
+/// What one connection is doing. Times are microseconds since its start, plus one; 0 is never.
 pub struct Activity {
     started: Stopwatch,
     first_bytes: AtomicUsize,
@@ -131,12 +131,12 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        let millis = self.started.elapsed().as_millis();
-        u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1
+        let micros = self.started.elapsed().as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX - 1) + 1
     }
 
     fn since(&self, then: u64) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(then))
+        Duration::from_micros(self.now().saturating_sub(then))
     }
 
     /// These bytes arrived.

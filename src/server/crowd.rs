@@ -82,9 +82,9 @@ impl Crowd {
         })
     }
 
-    /// Asks the connection to leave that has been idle longest, if there is one.
-    pub fn evict(&self) {
-        self.members().evict(|_| true);
+    /// Asks the connection to leave that has been idle longest; whether there is one.
+    pub fn evict(&self) -> bool {
+        self.members().evict(|_| true)
     }
 }
 
@@ -150,6 +150,32 @@ mod tests {
         let proxy: IpAddr = "::ffff:10.1.2.3".parse().unwrap();
         let places: Vec<_> = (0..5).map(|_| crowd.enter(proxy, &activities[3])).collect();
         assert!(places.iter().all(Option::is_some) && !evicted(&activities[3]));
+    }
+
+    #[test]
+    fn the_longest_idle_leaves_first() {
+        let crowd = Arc::new(Crowd::new(9, Vec::new()));
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let activities: Vec<_> = (0..3).map(|_| Arc::new(Activity::new())).collect();
+        let enter = |activity| crowd.enter(client, activity).unwrap();
+        let places: Vec<_> = activities.iter().map(enter).collect();
+        let idle = |number: usize| activities[number].idle_since().unwrap();
+        // Each is used a moment after the one before, whatever the clock's steps are.
+        for number in [1, 0, 2] {
+            activities[number].begin();
+            activities[number].end(true);
+            let moment = std::time::Duration::from_micros(50);
+            while idle(number) < moment {
+                std::hint::spin_loop();
+            }
+        }
+        for number in [1, 0, 2] {
+            assert!(!evicted(&activities[number]), "{number}");
+            assert!(crowd.evict());
+            assert!(evicted(&activities[number]), "{number}");
+        }
+        drop(places);
+        assert!(crowd.members().clients.is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::server::activity::{Activity, Patience, Reason};
+use crate::server::activity::{Activity, GRACE, Patience, Reason};
 use crate::server::connection::{self, Phase, Shared};
 use crate::server::crowd::Crowd;
 use crate::server::handle::{App, Ends};
@@ -142,10 +142,11 @@ impl House {
             if let Ok(permit) = permits.try_acquire_owned() {
                 return Some(permit);
             }
-            self.crowd.evict();
+            let evicted = self.crowd.evict();
             let permits = Arc::clone(&self.permits);
-            // Those who are busy now may be idle later.
-            if let Ok(permit) = tokio::time::timeout(ACCEPT_PAUSE, permits.acquire_owned()).await {
+            // The one asked to leave needs its time; those who are busy now may be idle later.
+            let wait = if evicted { 2 * GRACE } else { ACCEPT_PAUSE };
+            if let Ok(permit) = tokio::time::timeout(wait, permits.acquire_owned()).await {
                 return permit.ok();
             }
         }
