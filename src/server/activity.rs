@@ -14,6 +14,9 @@ use crate::clock::Stopwatch;
 /// How long a connection that is asked to close may take for it.
 pub const GRACE: Duration = Duration::from_secs(2);
 
+/// The shortest wait between two looks.
+const STEP: Duration = Duration::from_millis(1);
+
 /// How long a client may keep us waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -226,10 +229,12 @@ impl Activity {
         loop {
             match self.judge(patience) {
                 Due::Later(wait) => {
-                    let wait = wait.clamp(Duration::from_millis(1), patience.shortest());
+                    let evicted = self.evicted.load(Ordering::Relaxed);
+                    // A request that came just before the eviction is finished first.
+                    let longest = patience.shortest().min(if evicted { GRACE } else { wait });
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = self.evicted(), if self.closing.load(Ordering::Relaxed) == 0 => {}
+                        () = tokio::time::sleep(wait.clamp(STEP, longest.max(STEP))) => {}
+                        () = self.evicted(), if !evicted => {}
                     }
                 }
                 due => return due,
@@ -337,6 +342,20 @@ mod tests {
         );
         activity.evict();
         assert_eq!(activity.judge(&first), Due::Close(Reason::Evicted));
+    }
+
+    #[tokio::test]
+    async fn an_eviction_waits_for_the_request_that_came_before_it() {
+        use futures_util::FutureExt as _;
+        let never = patience([false; 4]);
+        let activity = Activity::new();
+        activity.begin();
+        activity.evict();
+        let mut due = Box::pin(activity.due(&never));
+        // Waiting, not going round: polled once, it has nothing to do.
+        assert!(due.as_mut().now_or_never().is_none());
+        activity.end(true);
+        assert_eq!(due.await, Due::Close(Reason::Evicted));
     }
 
     #[test]
