@@ -36,6 +36,10 @@ pub enum Command {
     /// Show the proxy at work with a feed of its own, without a network
     #[command(after_help = EXIT_CODES)]
     Demo(DemoFlags),
+    /// Make a private certificate authority and a server certificate
+    Cert(CertFlags),
+    /// Make a key for a client
+    Key(KeyFlags),
 }
 
 /// The flags of `serve`.
@@ -72,12 +76,40 @@ pub struct DemoFlags {
     pub listen: Option<String>,
 }
 
+/// The flags of `cert`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct CertFlags {
+    /// The host names and addresses under which clients reach this server
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The folder to write to; nothing in it is overwritten
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `key`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct KeyFlags {
+    /// What the key is called in the configuration
+    #[arg(long, default_value = "client")]
+    pub name: String,
+    /// What it allows: read, push, admin; can be given several times
+    #[arg(long, default_value = "read")]
+    pub scope: Vec<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl Args {
     /// The configuration file that was named; the one behind `serve` wins.
     pub fn config(&self) -> Option<PathBuf> {
         let inner = match &self.command {
             Some(Command::Serve(inner)) => inner.config.clone(),
-            Some(Command::Demo(_)) | None => None,
+            Some(_) | None => None,
         };
         inner.or_else(|| self.outer.config.clone())
     }
@@ -95,7 +127,7 @@ impl Args {
                 };
                 &demo
             }
-            None => &none,
+            Some(Command::Cert(_) | Command::Key(_)) | None => &none,
         };
         let outer = &self.outer;
         [

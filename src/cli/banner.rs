@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Config;
 use crate::config::value::Size;
+use crate::config::{AccessMode, Config};
 use crate::store::Totals;
 
 /// The URL of our service index for clients.
@@ -16,7 +16,12 @@ pub fn source_url(config: &Config, address: SocketAddr) -> String {
         IpAddr::V6(ip) => format!("[{ip}]"),
         IpAddr::V4(ip) => ip.to_string(),
     };
-    format!("http://{host}:{}/v3/index.json", address.port())
+    let scheme = if config.tls.pair().is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{host}:{}/v3/index.json", address.port())
 }
 
 fn machine_name() -> String {
@@ -47,20 +52,25 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
     } else {
         ("", "")
     };
+    let login = if config.access.mode == AccessMode::Required {
+        " --username USER --password PASSWORD --store-password-in-clear-text"
+    } else {
+        ""
+    };
     format!(
         "nugate {version} serves {upstream}\n\
          \x20 at     {source}\n\
          \x20 cache  {cache}{held}\n\
          \n\
          Add it to your clients:\n\
-         \x20 dotnet nuget add source {source} --name nugate{flag}\n\
+         \x20 dotnet nuget add source {source} --name nugate{flag}{login}\n\
          \n\
          or put this nuget.config beside your solution:\n\
          {nuget_config}",
         version = env!("CARGO_PKG_VERSION"),
         upstream = upstreams(config),
         cache = config.cache.dir.display(),
-        nuget_config = nuget_config(&source, attribute),
+        nuget_config = nuget_config(&source, attribute, !login.is_empty()),
     )
 }
 
@@ -69,7 +79,17 @@ fn upstreams(config: &Config) -> String {
     urls.collect::<Vec<_>>().join(", ")
 }
 
-fn nuget_config(source: &str, attribute: &str) -> String {
+fn nuget_config(source: &str, attribute: &str, login: bool) -> String {
+    let credentials = if login {
+        "\x20 <packageSourceCredentials>\n\
+         \x20   <nugate>\n\
+         \x20     <add key=\"Username\" value=\"USER\" />\n\
+         \x20     <add key=\"ClearTextPassword\" value=\"PASSWORD\" />\n\
+         \x20   </nugate>\n\
+         \x20 </packageSourceCredentials>\n"
+    } else {
+        ""
+    };
     let source = source.replace('&', "&amp;").replace('"', "&quot;");
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
@@ -78,6 +98,7 @@ fn nuget_config(source: &str, attribute: &str) -> String {
          \x20   <clear />\n\
          \x20   <add key=\"nugate\" value=\"{source}\" protocolVersion=\"3\"{attribute} />\n\
          \x20 </packageSources>\n\
+         {credentials}\
          </configuration>\n"
     )
 }
@@ -120,6 +141,23 @@ mod tests {
             "public_url",
             "https://nuget.example/feed/".to_owned(),
         )]);
+        let tls = [
+            ("tls.certificate", "c"),
+            ("tls.key", "k"),
+            ("access.mode", "required"),
+        ];
+        let keys = ("access.keys", format!("ci:read:{}", "0".repeat(64)));
+        let tls = tls.map(|(key, value)| (key, value.to_owned()));
+        let text = banner(&config([&tls[..], &[keys]].concat()), address, None);
+        for part in [
+            "at     https://127.0.0.1:6842/v3/index.json\n",
+            "index.json --name nugate --username USER --password PASSWORD",
+            "protocolVersion=\"3\" />",
+            "<add key=\"ClearTextPassword\" value=\"PASSWORD\" />",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(!text.contains("nsecure"), "{text}");
         let text = banner(&public, address, None);
         assert!(
             text.contains("add source https://nuget.example/feed/v3/index.json --name nugate\n")

@@ -16,7 +16,10 @@ use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
 use crate::proxy::{Options, Parts, Proxy};
-use crate::server::{self, App, BaseRules, Limits};
+use crate::server::access::{Access, UsersError};
+use crate::server::{
+    self, App, BaseRules, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions,
+};
 use crate::store::{Quota, Store, StoreError, StoreOptions, Totals};
 use crate::upstream::{Feed, FeedOptions, UpstreamError};
 
@@ -43,6 +46,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The users cannot be used.
+    #[error("access: {0}")]
+    Access(#[from] UsersError),
     /// The counters cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -53,6 +62,7 @@ pub struct Daemon {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
+    reload: Reload,
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
@@ -70,6 +80,7 @@ impl Daemon {
         let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
         let feeds = (first, more?);
         let metrics = Arc::new(Metrics::new()?);
+        let reload = edge(config, &metrics)?;
         let store = Store::open(StoreOptions {
             dir: config.cache.dir.clone(),
             memory: config.cache.memory / 2,
@@ -107,9 +118,17 @@ impl Daemon {
         Ok(Self {
             listener,
             address,
-            app: Arc::new(App::new(group, bases).with_v2(config.v2)),
+            app: Arc::new(
+                App::new(group, bases)
+                    .with_v2(config.v2)
+                    .with_access(Arc::clone(&reload.access)),
+            ),
+            reload,
             limits: Limits {
                 connections_max: config.connections_max as usize,
+                connections_per_client_max: config.connections_per_client_max as usize,
+                excepted: config.trusted_proxies.clone(),
+                patience: Patience::default(),
                 shutdown_timeout: config.shutdown_timeout,
             },
             network: config.network,
@@ -146,13 +165,14 @@ impl Daemon {
             // The other end is held until the server has ended.
             let _ = told.send(Stopwatch::start());
         };
-        server::run(self.listener, self.app, self.limits, shutdown).await;
+        let door = Door::new(self.listener, self.reload.tls.clone());
+        jobs.spawn(self.reload.watch());
+        let shutdown_timeout = self.limits.shutdown_timeout;
+        server::run(door, self.app, self.limits, shutdown).await;
         jobs.abort_all();
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
-        group
-            .close(self.limits.shutdown_timeout.saturating_sub(used))
-            .await;
+        group.close(shutdown_timeout.saturating_sub(used)).await;
     }
 }
 
@@ -188,6 +208,12 @@ async fn member(
     options: Options,
     (store, metrics): Shared<'_>,
 ) -> Member {
+    let options = Options {
+        publish: settings.publish,
+        push_key: settings.push_key.clone(),
+        publish_timeout: settings.publish_timeout,
+        ..options
+    };
     let proxy = Proxy::new(Parts {
         store: store.clone(),
         feed,
@@ -196,6 +222,26 @@ async fn member(
         options,
     });
     Member::new(proxy.await, settings.owns.clone())
+}
+
+/// Certificate and users, read once.
+fn edge(config: &Config, metrics: &Arc<Metrics>) -> Result<Reload, StartError> {
+    let tls = config.tls.pair().map(|(certificate, key)| TlsOptions {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_authorities: config.tls.client_authorities.clone(),
+        client_certificates: config.tls.client_certificates,
+        version_min: config.tls.version_min,
+        handshake_timeout: config.tls.handshake_timeout,
+    });
+    let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
+    let proxies = config.trusted_proxies.clone();
+    let access = Access::open(&config.access, proxies, Arc::clone(metrics))?;
+    Ok(Reload {
+        tls,
+        access: Arc::new(access),
+        metrics: Arc::clone(metrics),
+    })
 }
 
 fn feed_options(feed: &FeedConfig) -> FeedOptions {
@@ -228,6 +274,7 @@ fn options(config: &Config) -> Options {
         web_links: config.web_links,
         v2: config.v2,
         publish: config.feed.publish,
+        push_key: config.feed.push_key.clone(),
         publish_timeout: config.feed.publish_timeout,
         memory: config.cache.memory / 2,
         document_size_max: config.cache.document_size_max,

@@ -2,8 +2,10 @@
 
 pub mod args;
 pub mod banner;
+pub mod cert;
 pub mod daemon;
 pub mod demo;
+pub mod key;
 pub mod logging;
 pub mod serve;
 
@@ -20,6 +22,15 @@ use crate::config::{self, Config, Sources};
 /// failure at run time, 2 wrong usage, 64 wrong configuration.
 pub fn run() -> ExitCode {
     let args = Args::parse();
+    // These need no configuration, and must not fail because of one.
+    let alone = match &args.command {
+        Some(Command::Cert(flags)) => Some(cert::run(flags).map_err(|error| error.to_string())),
+        Some(Command::Key(flags)) => Some(key::run(flags)),
+        _ => None,
+    };
+    if let Some(done) = alone {
+        return ended(done);
+    }
     let environment = process_environment();
     let config = Sources::gather(args.config(), environment, args.flags())
         .and_then(|sources| Config::load(&sources));
@@ -42,10 +53,14 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(flags)) => runtime
             .block_on(demo::run(&config, flags))
             .map_err(|error| error.to_string()),
-        Some(Command::Serve(_)) | None => runtime
+        _ => runtime
             .block_on(serve::run(&config))
             .map_err(|error| error.to_string()),
     };
+    ended(done)
+}
+
+fn ended(done: Result<(), String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::access::AccessConfig;
 use super::auth::{self, Auth};
+use super::edge::{self, TlsConfig};
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::feeds::{feeds_of, single_only};
 use super::raw::{RawConfig, Value, Written};
@@ -58,6 +60,9 @@ impl Config {
             connections_max: 0,
             versions: Versions::First,
             more_feeds: Vec::new(),
+            connections_per_client_max: 0,
+            tls: TlsConfig::blank(),
+            access: AccessConfig::open(),
             feed: FeedConfig {
                 name: DEFAULT_FEED.to_owned(),
                 url: Url::parse("http://localhost/").expect("a URL"),
@@ -70,6 +75,7 @@ impl Config {
                 connections_max: 0,
                 requests_per_second: 0,
                 publish: Publish::Relay,
+                push_key: None,
                 publish_timeout: Duration::ZERO,
                 pass_types: Vec::new(),
                 auth: Auth::default(),
@@ -129,6 +135,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     let mut feeds = feeds.into_iter();
     config.feed = feeds.next().unwrap_or(config.feed);
     config.more_feeds = feeds.collect();
+    edge::check(&config, &mut raw);
     if !raw.written.iter().any(|w| w.setting.key == "cache.dir") {
         match default_dir(&sources.environment) {
             Some(dir) => config.cache.dir = dir,

@@ -15,8 +15,11 @@ use crate::nuget::merge::Versions;
 use crate::nuget::owner::IdPattern;
 use crate::policy::class::{Freshness, Network};
 
+pub mod access;
 pub mod address;
 pub mod auth;
+mod cache;
+pub mod edge;
 pub mod env;
 pub mod error;
 mod feeds;
@@ -32,8 +35,10 @@ pub mod value;
 
 pub use crate::nuget::publish::Publish;
 pub use crate::nuget::service_index::WebLinks;
+pub use access::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
 pub use address::HostPattern;
 pub use auth::{Auth, Credential, Scheme};
+pub use edge::{ClientCertificates, TlsConfig, TlsVersion};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use load::Origin;
 pub use secret::Secret;
@@ -68,6 +73,12 @@ pub struct Config {
     pub connections_max: u32,
     /// What becomes of ids that several feeds have and none owns.
     pub versions: Versions,
+    /// The most connections of one client address at a time.
+    pub connections_per_client_max: u32,
+    /// The certificate we show.
+    pub tls: TlsConfig,
+    /// Who may use this server.
+    pub access: AccessConfig,
     /// The first feed.
     pub feed: FeedConfig,
     /// The others, in the order of precedence; all names differ.
@@ -112,6 +123,8 @@ pub struct FeedConfig {
     pub requests_per_second: u32,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
+    /// Its own key, for pushes of those who may push here.
+    pub push_key: Option<Secret>,
     /// The longest wait for the answer to a push, from the end of the upload.
     pub publish_timeout: Duration,
     /// Types of resources that nugate does not know and passes through all the same.

@@ -173,6 +173,11 @@ fn within<T: PartialOrd + Copy>(value: T, min: T, max: T) -> Result<T, String> {
     }
 }
 
+/// The path of a file, with the same rules as that of a directory.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    directory(text)
+}
+
 /// A shell expands `~`; here it would become a directory of that name.
 fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::address::{authority, feed_url, listen, network, public_url};
 use super::auth::AUTH;
+use super::cache::CACHE;
+use super::edge::EDGE;
 use super::freshness::FRESHNESS;
 use super::setting::{Kind, Setting};
-use super::{LogFormat, LogLevel, Publish, WebLinks};
+use super::{LogFormat, LogLevel, Publish, Secret, WebLinks};
 use crate::nuget::merge::Versions;
 use crate::nuget::resource;
 use crate::policy::class::Network;
@@ -17,14 +19,14 @@ use crate::policy::class::Network;
 /// The name of the feed when none is given.
 pub const DEFAULT_FEED: &str = "nuget";
 
-const MIB: u64 = 1 << 20;
-const TIB: u64 = 1 << 40;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const TIB: u64 = 1 << 40;
 const SHORT: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, FEED, AUTH, CACHE, FRESHNESS, LOG]
+    [SERVER, EDGE, FEED, AUTH, CACHE, FRESHNESS, LOG]
         .into_iter()
         .flatten()
 }
@@ -82,7 +84,7 @@ const SERVER: &[Setting] = &[
                 Ok(())
             },
         ),
-        doc: "Networks whose `X-Forwarded-Host`, `-Proto` and `-Prefix` headers are believed.",
+        doc: "Networks whose `X-Forwarded-Host`, `-Proto`, `-Prefix` and `-For` headers are believed.",
         short: None,
     },
     Setting {
@@ -137,7 +139,16 @@ const SERVER: &[Setting] = &[
         kind: Kind::Count(1, 1_000_000, |config, number| {
             config.connections_max = number;
         }),
-        doc: "The most client connections at a time.",
+        doc: "The most client connections at a time; for a further one, the connection that has been idle longest is closed.",
+        short: None,
+    },
+    Setting {
+        key: "connections_per_client_max",
+        default: "1000",
+        kind: Kind::Count(1, 1_000_000, |config, number| {
+            config.connections_per_client_max = number;
+        }),
+        doc: "The most connections of one client address (IPv6: of one /64) at a time; `trusted_proxies` are excepted.",
         short: None,
     },
     Setting {
@@ -256,6 +267,16 @@ const FEED: &[Setting] = &[
         short: None,
     },
     Setting {
+        key: "feeds.NAME.push_key",
+        default: "",
+        kind: Kind::Secret(|config, text| {
+            config.feed.push_key = Some(Secret::new(text));
+            Ok(())
+        }),
+        doc: "The feed's own API key. With `access.mode = \"required\"`, whoever has the scope push pushes with it; keys of nugate's own never go to a feed. Without it, the key that the client brings is passed on.",
+        short: None,
+    },
+    Setting {
         key: "feeds.NAME.publish_timeout",
         default: "\"5m\"",
         kind: Kind::Period(SHORT, HOUR, |config, period| {
@@ -290,74 +311,6 @@ fn unknown_type(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
-
-/// The settings of the cache.
-const CACHE: &[Setting] = &[
-    Setting {
-        key: "cache.dir",
-        default: "",
-        kind: Kind::Directory(|config, dir| config.cache.dir = dir),
-        doc: "Where everything is kept. The default is `$XDG_CACHE_HOME/nugate`, else `$HOME/.cache/nugate`.",
-        short: Some(("--cache-dir", "NUGATE_CACHE_DIR")),
-    },
-    Setting {
-        key: "cache.size_max",
-        default: "\"20 GiB\"",
-        kind: Kind::Size(16 * MIB, 1024 * TIB, |config, bytes| {
-            config.cache.size_max = bytes;
-        }),
-        doc: "How much is kept. When it is more, what was not used for longest goes until 95 % are left.",
-        short: None,
-    },
-    Setting {
-        key: "cache.queries_size_max",
-        default: "\"256 MiB\"",
-        kind: Kind::Size(MIB, TIB, |config, bytes| {
-            config.cache.queries_size_max = bytes;
-        }),
-        doc: "How much of that the answers to searches may be; they push nothing else out.",
-        short: None,
-    },
-    Setting {
-        key: "cache.free_min",
-        default: "\"1 GiB\"",
-        kind: Kind::Size(0, TIB, |config, bytes| config.cache.free_min = bytes),
-        doc: "How much is left free on the disk, at the cost of what is kept.",
-        short: None,
-    },
-    Setting {
-        key: "cache.scrub_rate",
-        default: "\"8 MiB\"",
-        kind: Kind::Size(0, TIB, |config, bytes| config.cache.scrub_rate = bytes),
-        doc: "How much of the cache is looked through for damage in a second, once a week; 0 is never.",
-        short: None,
-    },
-    Setting {
-        key: "cache.memory",
-        default: "\"64 MiB\"",
-        kind: Kind::Size(MIB, TIB, |config, bytes| config.cache.memory = bytes),
-        doc: "Memory for small bodies and rendered documents.",
-        short: None,
-    },
-    Setting {
-        key: "cache.document_size_max",
-        default: "\"64 MiB\"",
-        kind: Kind::Size(MIB, 512 * MIB, |config, bytes| {
-            config.cache.document_size_max = bytes;
-        }),
-        doc: "The largest JSON document that is taken from the feed.",
-        short: None,
-    },
-    Setting {
-        key: "cache.package_size_max",
-        default: "\"4 GiB\"",
-        kind: Kind::Size(MIB, TIB, |config, bytes| {
-            config.cache.package_size_max = bytes;
-        }),
-        doc: "The largest package that is taken from the feed.",
-        short: None,
-    },
-];
 
 /// The settings of the log.
 const LOG: &[Setting] = &[

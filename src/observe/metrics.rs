@@ -34,6 +34,27 @@ const PUBLISHED: &[&str] = &[
 const STORE_OPERATIONS: &[&str] = &[
     "read", "write", "draft", "verify", "seal", "body", "discard", "remove", "note",
 ];
+const ENDS: &[&str] = &[
+    "silent",
+    "slow-head",
+    "idle",
+    "stalled",
+    "evicted",
+    "refused",
+    "handshake",
+    "slow-handshake",
+];
+const ACCESS: &[&str] = &[
+    "known",
+    "anonymous",
+    "open",
+    "challenged",
+    "failed",
+    "forbidden",
+    "limited",
+    "busy",
+];
+const RELOADS: &[&str] = &["used", "refused"];
 const ENCODINGS: &[&str] = &["identity", "gzip"];
 
 /// The type of a series and how one is made.
@@ -118,6 +139,12 @@ series! {
         "Body bytes sent to clients that did not have to come from an upstream";
     connections = gauge "nugate_connections" []
         "Open client connections";
+    connections_ended = counters "nugate_connections_ended_total" ["reason"]
+        "Client connections that nugate ended, by reason: silent, slow-head, idle, stalled, evicted, refused, handshake, slow-handshake";
+    access = counters "nugate_access_total" ["outcome"]
+        "Requests while access is restricted, by outcome: known, anonymous, open, challenged, failed, forbidden, limited, busy";
+    reloads = counters "nugate_reloads_total" ["outcome"]
+        "Changes of the files of the certificate and of the users, by outcome: used, refused";
     upstream_requests = counters "nugate_upstream_requests_total" ["feed", "resource", "outcome"]
         "Requests to upstreams, by status class or kind of failure";
     upstream_seconds = seconds "nugate_upstream_duration_seconds" ["feed"]
@@ -184,6 +211,9 @@ impl Metrics {
             }
         };
         begin(&self.stale, &StaleReason::ALL.map(StaleReason::name));
+        begin(&self.connections_ended, ENDS);
+        begin(&self.access, ACCESS);
+        begin(&self.reloads, RELOADS);
         begin(&self.fills, FILLS);
         begin(&self.published, PUBLISHED);
         begin(&self.revalidations, REVALIDATIONS);

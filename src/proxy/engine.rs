@@ -8,6 +8,7 @@ use moka::sync::Cache;
 use url::Url;
 
 use crate::clock::{Clock, Time};
+use crate::config::Secret;
 use crate::entry::{Digest, Entry, Key, Stored};
 use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
@@ -44,6 +45,8 @@ pub struct Options {
     pub v2: bool,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
+    /// The feed's own key for pushes of those who may push here.
+    pub push_key: Option<Secret>,
     /// Longest wait for the feed's answer to a push, counted from the end of the upload.
     pub publish_timeout: Duration,
     /// Bytes of memory for rendered documents.

@@ -32,6 +32,9 @@ pub struct Submission {
     pub method: Method,
     /// What goes upstream of the request's headers.
     pub headers: PushHeaders,
+    /// Whether the client showed that it may push: then it pushes with the feed's own key, unless it
+    /// brings one of the feed's.
+    pub vouched: bool,
     /// The request's body.
     pub upload: Upload,
 }
@@ -137,7 +140,10 @@ impl Engine {
         let push = Push {
             method: submission.method.clone(),
             url,
-            headers: submission.headers.clone(),
+            headers: match &self.options.push_key {
+                Some(key) if submission.vouched => submission.headers.clone().or_key(key),
+                _ => submission.headers.clone(),
+            },
             size_max: self.options.package_size_max,
             answer_timeout: self.options.publish_timeout,
         };

@@ -19,6 +19,17 @@ pub(super) struct Answer {
     pub(super) cache: CacheStatus,
 }
 
+impl Answer {
+    /// An answer of our own, which nothing was asked for.
+    pub(super) const fn own(resource: &'static str, response: Response<ResponseBody>) -> Self {
+        Self {
+            response,
+            resource,
+            cache: CacheStatus::Own,
+        }
+    }
+}
+
 /// Leaves the body of a response to HEAD out, and its length in.
 pub(super) fn drop_body(response: &mut Response<ResponseBody>) {
     let body = std::mem::replace(response.body_mut(), ResponseBody::empty());

@@ -36,6 +36,8 @@ pub struct Origin<'a> {
     pub peer: IpAddr,
     /// Our end of it.
     pub local: SocketAddr,
+    /// Whether it is encrypted.
+    pub tls: bool,
 }
 
 /// Why there is no base for a request.
@@ -76,8 +78,8 @@ impl BaseRules {
         if !self.is_ours(&authority, origin.local.ip()) {
             return Err(BaseError::Misdirected(authority.to_string()));
         }
-        let https =
-            forwarded("x-forwarded-proto").is_some_and(|it| it.eq_ignore_ascii_case("https"));
+        let https = forwarded("x-forwarded-proto")
+            .map_or(origin.tls, |it| it.eq_ignore_ascii_case("https"));
         let scheme = if https { "https" } else { "http" };
         let prefix = forwarded("x-forwarded-prefix")
             .and_then(clean_prefix)
@@ -176,6 +178,7 @@ mod tests {
             headers: &map,
             peer: peer.parse().unwrap(),
             local: "192.0.2.7:6842".parse().unwrap(),
+            tls: false,
         };
         let found = match rules.base_of(&origin) {
             Ok(base) => base.to_string(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use moka::sync::Cache;
 
@@ -17,6 +17,7 @@ use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
 use crate::proxy::{self, Proxy, Reply};
+use crate::server::access::{self, API_KEY, Access, Verdict};
 pub(super) use crate::server::answer::{
     Answer, drop_body, insert_warning, misdirected, refused, unroutable,
 };
@@ -24,11 +25,9 @@ use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::{BodyError, ResponseBody};
 use crate::server::scope::Scope;
+use crate::server::strict::{self, Refusal};
 use crate::server::v2::{self, V2};
 use crate::server::{own, pass, respond, trickle};
-
-/// Longest request target, in bytes.
-pub(super) const TARGET_MAX: usize = 8192;
 
 /// Restore sessions that were warned, so that a console shows a warning once.
 const SESSIONS_MAX: u64 = 4096;
@@ -44,6 +43,7 @@ pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-c
 pub struct App {
     pub(super) group: Group,
     bases: BaseRules,
+    access: Arc<Access>,
     ready: AtomicBool,
     requests: AtomicU64,
     /// Tells requests of this run from those of others.
@@ -61,6 +61,8 @@ pub struct Ends {
     pub peer: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
+    /// Whether it is encrypted.
+    pub tls: bool,
 }
 
 impl App {
@@ -75,6 +77,7 @@ impl App {
         Self {
             group,
             bases,
+            access: Arc::default(),
             ready: AtomicBool::new(true),
             requests: AtomicU64::new(0),
             run,
@@ -95,6 +98,12 @@ impl App {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same, for these clients only.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// The feeds behind it.
@@ -118,11 +127,23 @@ impl App {
         B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
     {
         let started = Stopwatch::start();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let id = self.request_id(&parts.headers);
-        let mut answer = match self.place_of(&parts) {
-            Some(place) => self.publish(ends, &parts, place, body).await,
-            None => self.answer(ends, &parts).await,
+        let mut answer = match self.admit(ends, &parts).await {
+            Err(refusal) => Answer::own("none", refusal),
+            Ok(verdict) => {
+                if verdict.is_own_key {
+                    // Keys of ours are for us alone.
+                    parts.headers.remove(API_KEY);
+                }
+                match self.place_of(&parts) {
+                    Some(place) => {
+                        let client = (ends, &parts, &verdict);
+                        self.publish(client, place, body).await
+                    }
+                    None => self.answer(ends, &parts).await,
+                }
+            }
         };
         let headers = answer.response.headers_mut();
         headers.insert(
@@ -140,6 +161,17 @@ impl App {
             .map(|body| body.metered(self.group.metrics(), saved))
     }
 
+    /// Whether the request is one that an honest client sends, and the client one that may.
+    async fn admit(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+    ) -> Result<Verdict, Response<ResponseBody>> {
+        strict::check(parts).map_err(|refusal| unwelcome(parts, refusal))?;
+        let verdict = self.access.admit(ends, parts, self.bases.prefix()).await;
+        verdict.map_err(access::Refusal::respond)
+    }
+
     async fn answer(&self, ends: Ends, parts: &http::request::Parts) -> Answer {
         let path = parts.uri.path();
         let own = |resource, response| Answer {
@@ -147,11 +179,6 @@ impl App {
             resource,
             cache: CacheStatus::Own,
         };
-        let target_length = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
-        if target_length > TARGET_MAX {
-            let text = format!("the request target is longer than {TARGET_MAX} bytes\n");
-            return own("none", own::text(StatusCode::URI_TOO_LONG, text));
-        }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return own("none", own::not_allowed(&parts.method, own::METHODS));
         }
@@ -209,6 +236,7 @@ impl App {
             headers: &parts.headers,
             peer: ends.peer.ip().to_canonical(),
             local: ends.local,
+            tls: ends.tls,
         })
     }
 
@@ -351,4 +379,12 @@ pub(super) fn request_of(
 /// Whether white space may precede the response: a JSON document that need not have a length.
 fn may_trickle(request: &proxy::Request) -> bool {
     request.target.rule.view != View::Raw && !request.head && !request.whole
+}
+
+/// The answer to a request that no honest client sends.
+fn unwelcome(parts: &http::request::Parts, refusal: Refusal) -> Response<ResponseBody> {
+    match refusal {
+        Refusal::Method => own::not_allowed(&parts.method, own::METHODS),
+        refusal => own::text(refusal.status(), format!("{refusal}\n")),
+    }
 }

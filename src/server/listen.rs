@@ -1,165 +1,195 @@
-//! Connections: accepting, limits, and the end.
+//! The listener: accepting connections, how many there may be, and the end of them all.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use prometheus::IntGauge;
+use ipnet::IpNet;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::server::activity::{Activity, GRACE, Patience, Reason};
+use crate::server::connection::{self, Phase, Shared};
+use crate::server::crowd::Crowd;
 use crate::server::handle::{App, Ends};
-use crate::server::linger::Lingering;
+use crate::server::tls::Tls;
 
-/// For the head of a request, and between requests of a connection.
-const IDLE: Duration = Duration::from_secs(90);
-
-/// Bytes of output buffered for a connection, and the longest request head.
-const BUFFER: usize = 64 * 1024;
-
-/// Streams at once on an HTTP/2 connection, and the bytes of a header list there.
-const STREAMS_MAX: u32 = 128;
-const HEADER_LIST_MAX: u32 = 32 * 1024;
-
-/// After a failed accept (no descriptors left), before the next.
+/// After a failed accept (no descriptors left), and between looks for a place in a full house.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A client that is gone without a word is noticed after this time of silence, or after this time
+/// without an acknowledgement of what was sent.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+const USER_TIMEOUT_MILLIS: u32 = 120_000;
+
 /// Limits of a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once; further ones wait to be accepted.
+    /// Connections at once; for further ones, idle ones are closed.
     pub connections_max: usize,
+    /// Connections of one client address at once; for further ones, idle ones of it are closed.
+    pub connections_per_client_max: usize,
+    /// Peers without such a limit, because they speak for many clients.
+    pub excepted: Vec<IpNet>,
+    /// How long clients may keep us waiting.
+    pub patience: Patience,
     /// How long responses under way may take when the listener stops.
     pub shutdown_timeout: Duration,
 }
 
-/// Serves connections of `listener` until `shutdown` resolves; then responses under way finish
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_client_max: 1000,
+            excepted: Vec::new(),
+            patience: Patience::default(),
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where clients come in.
+pub struct Door {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Door {
+    /// For plain HTTP.
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            tls: None,
+        }
+    }
+}
+
+impl Door {
+    /// For https when there is a certificate, else for plain HTTP.
+    pub const fn new(listener: TcpListener, tls: Option<Arc<Tls>>) -> Self {
+        Self { listener, tls }
+    }
+}
+
+/// Serves connections through `door` until `shutdown` resolves; then responses under way finish
 /// within the limit and idle connections are closed. No connection is left when it returns.
 pub async fn run(
-    listener: TcpListener,
+    door: impl Into<Door>,
     app: Arc<App>,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
-    let builder = Arc::new(builder());
-    let (cut, end) = watch::channel(());
+    let Door { listener, tls } = door.into();
+    let house = House {
+        permits: Arc::new(Semaphore::new(limits.connections_max)),
+        crowd: Arc::new(Crowd::new(
+            limits.connections_per_client_max,
+            limits.excepted,
+        )),
+        shared: Arc::new(Shared {
+            app: Arc::clone(&app),
+            builder: connection::builder(&limits.patience),
+            patience: limits.patience,
+            tls,
+        }),
+    };
+    let (phase, phases) = watch::channel(Phase::Serving);
     tokio::pin!(shutdown);
     loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
-            () = &mut shutdown => break,
-        };
-        let Some((stream, ends, permit)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let begun = Arc::new(AtomicBool::new(false));
-        let service = {
-            let (app, begun) = (Arc::clone(&app), Arc::clone(&begun));
-            service_fn(move |request| {
-                begun.store(true, Ordering::Relaxed);
-                let app = Arc::clone(&app);
-                async move { Ok::<_, Infallible>(app.handle(ends, request).await) }
-            })
-        };
-        let connection = builder
-            .serve_connection(TokioIo::new(Lingering::new(stream)), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
-        let open = Open::new(&app.proxy().metrics().connections);
-        let mut end = end.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(client = %ends.peer, error, "a connection ended early");
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => tokio::select! {
+                    permit = house.permit() => house.admit(stream, peer, permit, &phases),
+                    () = &mut shutdown => break,
                 },
-                _ = end.changed() => {}
-                () = silence(&begun) => {
-                    tracing::debug!(client = %ends.peer, "a connection without a request is closed");
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-            }
-            drop((open, permit));
-        });
+            },
+            () = &mut shutdown => break,
+        }
     }
     app.stop();
-    drop((listener, end));
-    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown())
+    drop((listener, phases));
+    phase.send_replace(Phase::Stopping);
+    if tokio::time::timeout(limits.shutdown_timeout, phase.closed())
         .await
         .is_err()
     {
         tracing::warn!("responses were cut off: shutdown_timeout is over");
-        cut.send_replace(());
-    }
-    cut.closed().await;
-}
-
-/// Resolves when a connection has not made a request for too long: until the first bytes tell the
-/// protocol, the connection has no time limit of its own.
-async fn silence(begun: &AtomicBool) {
-    tokio::time::sleep(IDLE).await;
-    if begun.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
+        phase.send_replace(Phase::Over);
+        phase.closed().await;
     }
 }
 
-/// Counts an open connection, also when its task panics.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
+/// The connections of a listener and what they share.
+struct House {
+    permits: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+    shared: Arc<Shared>,
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, Ends, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    let (stream, peer) = match listener.accept().await {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            return None;
+impl House {
+    /// Waits for a place; idle connections are asked to leave.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let permits = Arc::clone(&self.permits);
+            if let Ok(permit) = permits.try_acquire_owned() {
+                return Some(permit);
+            }
+            let evicted = self.crowd.evict();
+            let permits = Arc::clone(&self.permits);
+            // The one asked to leave needs its time; those who are busy now may be idle later.
+            let wait = if evicted { 2 * GRACE } else { ACCEPT_PAUSE };
+            if let Ok(permit) = tokio::time::timeout(wait, permits.acquire_owned()).await {
+                return permit.ok();
+            }
         }
-    };
-    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-    let local = stream.local_addr().unwrap_or(unspecified);
-    // Heads and small documents must not wait for the client's acknowledgement.
-    drop(stream.set_nodelay(true));
-    Some((stream, Ends { peer, local }, permit))
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: Option<OwnedSemaphorePermit>,
+        phases: &watch::Receiver<Phase>,
+    ) {
+        let activity = Arc::new(Activity::new());
+        let Some(place) = self.crowd.enter(peer.ip(), &activity) else {
+            return self.shared.ended(peer, Reason::Refused);
+        };
+        configure(&stream);
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+        let ends = Ends {
+            peer,
+            local: stream.local_addr().unwrap_or(unspecified),
+            tls: self.shared.tls.is_some(),
+        };
+        let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
+        tokio::spawn(async move {
+            connection::serve(stream, ends, shared, (activity, phases)).await;
+            drop((place, permit));
+        });
+    }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_buf_size(BUFFER)
-        .keep_alive(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(15))
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEADER_LIST_MAX)
-        .max_send_buf_size(BUFFER);
-    builder
+/// Heads and small documents must not wait for the client's acknowledgement, and a client that is
+/// gone must be noticed. A connection works without these options too.
+fn configure(stream: &TcpStream) {
+    let results = [
+        sockopt::set_tcp_nodelay(stream, true),
+        sockopt::set_socket_keepalive(stream, true),
+        sockopt::set_tcp_keepidle(stream, KEEPALIVE),
+        sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL),
+        sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES),
+        sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MILLIS),
+    ];
+    if let Some(error) = results.into_iter().find_map(Result::err) {
+        tracing::debug!(%error, "a socket option could not be set");
+    }
 }

@@ -1,9 +1,13 @@
 //! The edge: speaks HTTP, knows no freshness.
 
+pub mod access;
+mod activity;
 mod answer;
 mod asked;
 mod base;
 mod body;
+mod connection;
+mod crowd;
 mod error;
 mod handle;
 mod linger;
@@ -12,11 +16,18 @@ mod own;
 mod pass;
 mod publish;
 mod range;
+mod reload;
 mod respond;
 mod scope;
+mod strict;
+mod tls;
+mod tracked;
 mod trickle;
 mod v2;
 
+pub use activity::Patience;
 pub use base::BaseRules;
 pub use handle::App;
-pub use listen::{Limits, run};
+pub use listen::{Door, Limits, run};
+pub use reload::Reload;
+pub use tls::{Reloaded, Tls, TlsError, TlsOptions};

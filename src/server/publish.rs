@@ -13,18 +13,18 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
+use crate::config::Scope;
 use crate::group::Group;
 use crate::nuget::publish::{self, Operation, Place};
 use crate::nuget::route::RouteError;
 use crate::observe::CacheStatus;
 use crate::proxy::{Error, Relayed, Submission};
+use crate::server::access::Verdict;
 use crate::server::body::{BodyError, ResponseBody};
 use crate::server::error::{is_worth_a_warning, status_of};
-use crate::server::handle::{
-    Answer, App, Ends, TARGET_MAX, WARNING, insert_warning, misdirected, unroutable,
-};
+use crate::server::handle::{Answer, App, Ends, WARNING, insert_warning, misdirected, unroutable};
 use crate::server::own;
-use crate::server::scope::Scope;
+use crate::server::scope::Scope as Feeds;
 use crate::server::v2;
 use crate::upstream::{PushHeaders, Upload};
 
@@ -41,7 +41,7 @@ const RELAYED: [HeaderName; 3] = [CONTENT_TYPE, RETRY_AFTER, WARNING];
 impl App {
     /// The publishing resource that a request is about, if it is about one, and the feeds it is of.
     pub(super) fn place_of(&self, parts: &Parts) -> Option<(Group, Result<Place, RouteError>)> {
-        let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()))?;
+        let scope = Feeds::of(&self.group, self.below_prefix(parts.uri.path()))?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let place = match v2::below(scope.rest) {
             // V2 clients push to the source itself, or to `package` below it.
@@ -59,8 +59,7 @@ impl App {
     /// Answers a request about a publishing resource.
     pub(super) async fn publish<B>(
         &self,
-        ends: Ends,
-        parts: &Parts,
+        (ends, parts, verdict): (Ends, &Parts, &Verdict),
         (group, place): (Group, Result<Place, RouteError>),
         body: B,
     ) -> Answer
@@ -79,6 +78,7 @@ impl App {
                     operation,
                     method: parts.method.clone(),
                     headers: PushHeaders::of(&parts.headers),
+                    vouched: verdict.who.is_some() && verdict.scopes.has(Scope::Push),
                     upload,
                 };
                 relay(&group, submission, operation).await
@@ -107,10 +107,6 @@ impl App {
         parts: &Parts,
         place: Result<Place, RouteError>,
     ) -> Result<(Place, Operation), Box<Response<ResponseBody>>> {
-        if parts.uri.path().len() > TARGET_MAX {
-            let text = format!("the path is longer than {TARGET_MAX} bytes\n");
-            return Err(Box::new(own::text(StatusCode::URI_TOO_LONG, text)));
-        }
         let place = place.map_err(|error| Box::new(unroutable(error)))?;
         let operation = place
             .operation(&parts.method)

@@ -9,6 +9,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::config::Secret;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, USER_AGENT, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -68,6 +69,18 @@ impl PushHeaders {
             }
         }
         Self(headers)
+    }
+
+    /// The same, with this key unless there is one. A secret that is no header value is left out.
+    #[must_use]
+    pub fn or_key(mut self, key: &Secret) -> Self {
+        if !self.0.contains_key(API_KEY)
+            && let Ok(mut value) = HeaderValue::from_str(key.expose())
+        {
+            value.set_sensitive(true);
+            self.0.insert(API_KEY, value);
+        }
+        self
     }
 }
 

@@ -39,9 +39,15 @@ pub struct Bench {
     wrappers: PathBuf,
     log: Arc<Mutex<Vec<String>>>,
     feed: Arc<Mutex<ExampleFeed>>,
+    /// A second nugate, which speaks https with a certificate of a private authority and serves
+    /// one user; none when clients ask the feed itself.
+    guarded: Option<Nugate>,
     _nugate: Option<Nugate>,
     _runtime: Runtime,
 }
+
+/// The one user of the guarded nugate.
+const USER: (&str, &str) = ("restorer", "pass & \"word\"");
 
 /// Folder of installed clients and of their wrappers; `Err` says what is absent.
 pub fn installed() -> Result<(PathBuf, PathBuf), String> {
@@ -86,6 +92,7 @@ impl Bench {
         let feed = Arc::new(Mutex::new(feed));
         let upstream = listen(&runtime, Arc::clone(&feed), Arc::clone(&log));
         let nugate = (!direct).then(|| Nugate::start(&upstream));
+        let guarded = (!direct).then(|| Nugate::guarded(&upstream));
         Self {
             source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
             direct,
@@ -94,13 +101,70 @@ impl Bench {
             wrappers,
             log,
             feed,
+            guarded,
             _nugate: nugate,
             _runtime: runtime,
         }
     }
 
+    /// URL of the guarded source.
+    pub fn guarded_source(&self) -> Result<String, Failure> {
+        let guarded = self.guarded.as_ref().ok_or("there is none")?;
+        // Old clients know no addresses in certificates.
+        Ok(guarded.source.replace("127.0.0.1", "localhost"))
+    }
+
+    /// Writes a configuration that names the guarded source and the user; its path.
+    pub fn guarded_config(&self, home: &Path) -> Result<PathBuf, Failure> {
+        let source = self.guarded_source()?;
+        let (user, password) = USER;
+        let password = password.replace('&', "&amp;").replace('"', "&quot;");
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<configuration><packageSources><clear />\
+             <add key=\"guarded\" value=\"{source}\" protocolVersion=\"3\" /></packageSources>\
+             <packageSourceCredentials><guarded><add key=\"Username\" value=\"{user}\" />\
+             <add key=\"ClearTextPassword\" value=\"{password}\" /></guarded>\
+             </packageSourceCredentials></configuration>"
+        );
+        let path = home.join("guarded.config");
+        fs::write(&path, text).map_err(|error| error.to_string())?;
+        Ok(path)
+    }
+
     /// Runs a wrapper in `home`; what it printed, or why it failed.
     pub fn run(&self, home: &Path, client: &[&str], args: &[&str]) -> Result<String, Failure> {
+        self.run_with(home, client, args, &[])
+    }
+
+    /// The same as a client that trusts the private authority; with `user`, the wrapper is told who
+    /// it is.
+    pub fn run_guarded(
+        &self,
+        home: &Path,
+        client: &[&str],
+        args: &[&str],
+        user: bool,
+    ) -> Result<String, Failure> {
+        let guarded = self.guarded.as_ref().ok_or("there is none")?;
+        let authority = guarded.dir.path().join("certs/ca.crt");
+        let authority = authority.to_str().unwrap_or_default();
+        let all = [
+            ("NG_CA", authority),
+            ("NG_INSECURE", "0"),
+            ("NG_USER", USER.0),
+            ("NG_PASS", USER.1),
+        ];
+        let told = if user { &all[..] } else { &all[..2] };
+        self.run_with(home, client, args, told)
+    }
+
+    fn run_with(
+        &self,
+        home: &Path,
+        client: &[&str],
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<String, Failure> {
         let (wrapper, exe) = (client[0], client.get(1));
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", PATIENCE]);
@@ -114,6 +178,7 @@ impl Bench {
             .current_dir(home)
             .env("NG_TOOLS", &self.tools)
             .env("NG_HOME", home)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null());
         if let Some(exe) = exe {
             command.env("NG_EXE", self.tools.join(exe));
@@ -223,19 +288,49 @@ fn listen(
 struct Nugate {
     process: Child,
     source: String,
-    _cache: TempDir,
+    /// The cache, and for a guarded one its certificates and users.
+    dir: TempDir,
+}
+
+fn program() -> String {
+    env::var("NGTEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned())
 }
 
 impl Nugate {
+    /// With a certificate of its own making and one user.
+    fn guarded(upstream: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let certs = dir.path().join("certs");
+        let made = Command::new(program())
+            .args(["cert", "localhost", "127.0.0.1", "--out"])
+            .arg(&certs)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let users = dir.path().join("users");
+        let hash = bcrypt::hash(USER.1, bcrypt::DEFAULT_COST).unwrap();
+        fs::write(&users, format!("{}:{hash}\n", USER.0)).unwrap();
+        let environment = [
+            ("NUGATE_TLS__CERTIFICATE", certs.join("server.crt")),
+            ("NUGATE_TLS__KEY", certs.join("server.key")),
+            ("NUGATE_ACCESS__MODE", PathBuf::from("required")),
+            ("NUGATE_ACCESS__USERS_FILE", users),
+        ];
+        Self::start_in(dir, upstream, &environment)
+    }
+
     fn start(upstream: &str) -> Self {
-        let cache = TempDir::new().unwrap();
-        let program =
-            env::var("NGTEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned());
+        Self::start_in(TempDir::new().unwrap(), upstream, &[])
+    }
+
+    fn start_in(dir: TempDir, upstream: &str, environment: &[(&str, PathBuf)]) -> Self {
+        let program = program();
         let mut process = Command::new(&program)
             .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
             .arg("--cache-dir")
-            .arg(cache.path())
+            .arg(dir.path().join("cache"))
             .env("NUGATE_LOG__LEVEL", "warn")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -258,7 +353,7 @@ impl Nugate {
         Self {
             process,
             source,
-            _cache: cache,
+            dir,
         }
     }
 }

@@ -61,6 +61,30 @@ pub const CASES: &[Case] = &[
         install34,
         classic,
     ),
+    case(
+        "NuGet 7.6 restores over https as a user",
+        "nuget7",
+        restore_guarded,
+        modern,
+    ),
+    case(
+        "dotnet 2.2 restores over https as a user",
+        "dotnet8/sdk",
+        dotnet_guarded,
+        modern,
+    ),
+    case(
+        "nuget.exe 5.8.0 installs over https as a user",
+        "nuget-5.8.0.exe",
+        install58_guarded,
+        modern,
+    ),
+    case(
+        "NuGet 7.6 is refused over https as a stranger",
+        "nuget7",
+        stranger,
+        nothing,
+    ),
     case("NuGet 7.6 searches", "nuget7", search, nothing),
     case("NuGet 7.6 completes ids", "nuget7", autocomplete, nothing),
     case(
@@ -202,9 +226,10 @@ const fn nothing() -> Vec<Identity> {
 }
 
 impl Case {
-    /// Whether its client is there.
+    /// Whether its client is there, and what it asks.
     pub fn installed(&self, bench: &Bench) -> bool {
-        bench.tools.join(self.needs).exists()
+        let is_there = !bench.direct || !self.name.contains("over https");
+        is_there && bench.tools.join(self.needs).exists()
     }
 
     /// Whether there is anything to ask: the feed itself does not speak V2.
@@ -226,6 +251,10 @@ impl Case {
                 return Err(format!("{round} round: {found:?} instead of {expected:?}"));
             }
             let requests = bench.requests();
+            // Who is refused costs the feed nothing, whatever else it does.
+            if self.name.contains("stranger") && !requests.is_empty() {
+                return Err(format!("a stranger's requests cost {requests:?}"));
+            }
             if bench.direct && requests.is_empty() {
                 return Err(format!("{round} round: the feed was asked for nothing"));
             }
@@ -284,7 +313,59 @@ fn restore(bench: &Bench, home: &Path) -> Result<(), Failure> {
     expect(&said, "\"success\":true")
 }
 
+fn restore_guarded(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let source = bench.guarded_source()?;
+    let args = ["restore2", &source, "Closure.App=[2.0.0, )"];
+    let said = bench.run_guarded(home, NUGET7, &args, true)?;
+    expect(&said, "NU1904")?;
+    expect(&said, "\"success\":true")
+}
+
+fn stranger(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let source = bench.guarded_source()?;
+    let args = ["restore2", &source, "Closure.App=[2.0.0, )"];
+    match bench.run_guarded(home, NUGET7, &args, false) {
+        Ok(said) => Err(format!("it was restored: {said}")),
+        Err(said) => expect(&said, "401 (Unauthorized)"),
+    }
+}
+
+fn install58_guarded(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let (out, config) = (home.join("out"), bench.guarded_config(home)?);
+    let args = [
+        "install",
+        "Closure.App",
+        "-Version",
+        MODERN,
+        "-Source",
+        "guarded",
+        "-ConfigFile",
+        config.to_str().unwrap_or_default(),
+        "-Prerelease",
+        "-OutputDirectory",
+        out.to_str().unwrap_or_default(),
+    ];
+    let client = ["nuget58.sh", "nuget-5.8.0.exe"];
+    bench.run_guarded(home, &client, &args, false).map(drop)
+}
+
+fn dotnet_guarded(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    write_project(home)?;
+    let config = bench.guarded_config(home)?;
+    let config = config.to_str().unwrap_or_default();
+    let args = ["restore", "app.csproj", "--configfile", config];
+    bench
+        .run_guarded(home, &["dotnet49.sh"], &args, false)
+        .map(drop)
+}
+
 fn dotnet(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    write_project(home)?;
+    let args = ["restore", "app.csproj", "--source", &bench.source];
+    bench.run(home, &["dotnet49.sh"], &args).map(drop)
+}
+
+fn write_project(home: &Path) -> Result<(), Failure> {
     let project = home.join("app.csproj");
     let text = "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup>\
         <TargetFramework>netstandard2.0</TargetFramework>\
@@ -292,9 +373,7 @@ fn dotnet(bench: &Bench, home: &Path) -> Result<(), Failure> {
         </PropertyGroup><ItemGroup>\
         <PackageReference Include=\"closure.app\" Version=\"[2.0.0]\" />\
         </ItemGroup></Project>";
-    fs::write(&project, text).map_err(|error| error.to_string())?;
-    let args = ["restore", "app.csproj", "--source", &bench.source];
-    bench.run(home, &["dotnet49.sh"], &args).map(drop)
+    fs::write(&project, text).map_err(|error| error.to_string())
 }
 
 fn search(bench: &Bench, home: &Path) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod access;
 mod base;
 mod bodies;
 mod cli;
@@ -32,7 +33,9 @@ mod shapes;
 mod shutdown;
 mod slow;
 mod stale;
+mod strict;
 mod support;
 mod tidy;
+mod tls;
 mod v2;
 mod vulnerabilities;

@@ -135,8 +135,8 @@ impl GroupWorld {
         self.addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let limits = Limits {
-            connections_max: 1000,
             shutdown_timeout: Duration::from_secs(10),
+            ..Limits::default()
         };
         let task = tokio::spawn(run(listener, Arc::clone(&app), limits, async {
             drop(stopped.await);

@@ -1,5 +1,6 @@
 //! What the behaviours are tested with: a scripted upstream and a plain client.
 
+pub mod authority;
 pub mod client;
 pub mod group;
 pub mod program;

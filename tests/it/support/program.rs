@@ -92,7 +92,9 @@ impl Program {
             self.seen.push_str(&line);
             let url = line.trim().strip_prefix("at ").map(str::trim);
             let host = url
-                .and_then(|url| url.strip_prefix("http://")?.strip_suffix("/v3/index.json"))
+                .and_then(|url| url.strip_suffix("/v3/index.json"))
+                .and_then(|url| url.split_once("://"))
+                .map(|(_, host)| host)
                 .map(|host| host.parse().unwrap());
             if let Some(host) = host {
                 return host;

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nugate::clock::{Clock, Time};
+use nugate::config::AccessConfig;
 use nugate::demo::ExampleFeed;
 use nugate::nuget::publish::Publish;
 use nugate::nuget::service_index::WebLinks;
 use nugate::observe::Metrics;
 use nugate::policy::class::{Freshness, Network};
 use nugate::proxy::{Options, Parts, Proxy};
-use nugate::server::{App, BaseRules, Limits, run};
+use nugate::server::access::Access;
+use nugate::server::{App, BaseRules, Door, Limits, Tls, run};
 use nugate::store::{Quota, Store, StoreOptions};
 use nugate::upstream::{Feed, FeedOptions};
 use tempfile::TempDir;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub limits: Limits,
     pub patience: Duration,
     pub quota: Quota,
+    pub access: AccessConfig,
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The whole set-up of a test.
@@ -102,18 +106,23 @@ impl World {
             metrics,
             options: self.settings.options.clone(),
         };
+        let metrics = Arc::clone(&parts.metrics);
+        let proxies = self.settings.bases.trusted_proxies.clone();
+        let access = Access::open(&self.settings.access, proxies, metrics).unwrap();
         let proxy = Proxy::new(parts).await;
         let app = Arc::new(
             App::new(proxy, self.settings.bases.clone())
                 .with_patience(self.settings.patience)
-                .with_v2(self.settings.options.v2),
+                .with_v2(self.settings.options.v2)
+                .with_access(Arc::new(access)),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let limits = self.settings.limits;
+        let limits = self.settings.limits.clone();
+        let door = Door::new(listener, self.settings.tls.clone());
         let serving = Arc::clone(&app);
-        let task = tokio::spawn(run(listener, serving, limits, async {
+        let task = tokio::spawn(run(door, serving, limits, async {
             drop(stopped.await);
         }));
         let stop = Some(stop);
@@ -248,6 +257,7 @@ pub fn settings(index: &str) -> Settings {
             // The service index is then made of the upstream's alone.
             v2: false,
             publish: Publish::Relay,
+            push_key: None,
             publish_timeout: PATIENCE,
             memory: 16 << 20,
             document_size_max: 64 << 20,
@@ -269,8 +279,10 @@ pub fn settings(index: &str) -> Settings {
             pass_types: Vec::new(),
         },
         limits: Limits {
-            connections_max: 10_000,
             shutdown_timeout: Duration::from_secs(10),
+            ..Limits::default()
         },
+        access: AccessConfig::open(),
+        tls: None,
     }
 }

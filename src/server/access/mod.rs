@@ -1,0 +1,321 @@
+//! Who may use this server: asked before anything else is done for a request.
+//!
+//! Clients are known by Basic credentials of a user (RFC 7617), or by a key, which they send as
+//! `X-NuGet-ApiKey`, as the password of Basic credentials, or as a bearer token. NuGet clients send
+//! credentials only after a 401 with a challenge, and never a key with a GET.
+//!
+//! Invariants: nothing a client says of itself is sent to a feed, logged or counted; what is kept
+//! in memory of a verified password is a keyed hash.
+
+mod client;
+mod credentials;
+mod failures;
+mod refusal;
+mod users;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method};
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+
+use self::client::Client;
+use self::credentials::{Credentials, basic_or_bearer};
+use self::failures::Failures;
+pub use self::refusal::Refusal;
+use self::users::Users;
+pub use self::users::UsersError;
+use crate::config::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
+use crate::entry::Digest;
+use crate::observe::Metrics;
+use crate::server::handle::Ends;
+
+/// The header in which NuGet clients send a key when they push, unlist or relist.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-nuget-apikey");
+
+/// Passwords verified at a time: each takes a core for a tenth of a second and some memory.
+const VERIFICATIONS_MAX: usize = 2;
+
+/// Requests that wait for a verification; further ones are told to come again.
+const WAITING_MAX: usize = 64;
+
+/// The longest wait for a verification.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// What came out of the question who a client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The client's name in the configuration; none when nobody has to say who they are, for
+    /// anonymous networks, and for what is open to everyone.
+    pub who: Option<Arc<str>>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Whether `X-NuGet-ApiKey` is one of nugate's own keys. Such a key is never sent to a feed: a
+    /// push that it allows uses the feed's own key. Another one is the client's key of the feed.
+    pub is_own_key: bool,
+}
+
+impl Verdict {
+    /// Nobody in particular, with this much allowed.
+    fn anyone(scopes: Scopes) -> Self {
+        Self {
+            who: None,
+            scopes,
+            is_own_key: false,
+        }
+    }
+}
+
+/// Who may use this server.
+pub struct Access {
+    rules: Rules,
+    users: ArcSwap<Users>,
+    /// Digest of the file of users when it was last looked at.
+    seen: Mutex<Digest>,
+    failures: Failures,
+    verifications: Arc<Semaphore>,
+    waiting: Semaphore,
+    metrics: Option<Arc<Metrics>>,
+}
+
+/// What the configuration says.
+struct Rules {
+    is_required: bool,
+    users_file: Option<PathBuf>,
+    push_users: Vec<String>,
+    admin_users: Vec<String>,
+    keys: Vec<KeyRule>,
+    anonymous: Vec<IpNet>,
+    proxies: Vec<IpNet>,
+}
+
+impl Default for Access {
+    /// Open to everyone.
+    fn default() -> Self {
+        Self::with_users(&AccessConfig::open(), Vec::new(), Users::nobody(), None)
+    }
+}
+
+impl Access {
+    /// Reads the file of users; `proxies` are those whose `X-Forwarded-For` is believed.
+    ///
+    /// # Errors
+    /// [`UsersError`] when the file cannot be used.
+    pub fn open(
+        config: &AccessConfig,
+        proxies: Vec<IpNet>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, UsersError> {
+        let users = match &config.users_file {
+            Some(path) => Users::read(path)?,
+            None => Users::nobody(),
+        };
+        users.check_names(config)?;
+        Ok(Self::with_users(config, proxies, users, Some(metrics)))
+    }
+
+    fn with_users(
+        config: &AccessConfig,
+        proxies: Vec<IpNet>,
+        users: Users,
+        metrics: Option<Arc<Metrics>>,
+    ) -> Self {
+        Self {
+            rules: Rules {
+                is_required: config.mode == AccessMode::Required,
+                users_file: config.users_file.clone(),
+                push_users: config.push_users.clone(),
+                admin_users: config.admin_users.clone(),
+                keys: config.keys.clone(),
+                anonymous: config.anonymous_networks.clone(),
+                proxies,
+            },
+            seen: Mutex::new(users.digest),
+            users: ArcSwap::from_pointee(users),
+            failures: Failures::new(),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            waiting: Semaphore::new(WAITING_MAX),
+            metrics,
+        }
+    }
+
+    /// Whether clients must say who they are.
+    pub const fn is_required(&self) -> bool {
+        self.rules.is_required
+    }
+
+    /// Reads the file of users again; on an error the old users stay. Whether there was a change.
+    /// What was verified before is verified anew. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`UsersError`]; the same bad file is an error once, then no change.
+    pub fn reload(&self) -> Result<bool, UsersError> {
+        let Some(path) = &self.rules.users_file else {
+            return Ok(false);
+        };
+        let text = users::read_file(path)?;
+        let digest = Digest::of(text.as_bytes());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *seen, digest) == digest {
+            return Ok(false);
+        }
+        self.users.store(Arc::new(Users::parse(path, &text)?));
+        Ok(true)
+    }
+
+    /// Whether a request may go on, and as whose. `prefix` is what may stand before our paths.
+    ///
+    /// # Errors
+    /// [`Refusal`], which is the response.
+    pub async fn admit(&self, ends: Ends, parts: &Parts, prefix: &str) -> Result<Verdict, Refusal> {
+        if !self.rules.is_required {
+            return Ok(Verdict::anyone(Scopes::default().with(Scope::Admin)));
+        }
+        let decided = self.decide(ends, parts, prefix).await;
+        let outcome = match &decided {
+            Ok((_, outcome)) => outcome,
+            Err(refusal) => refusal.name(),
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.access.with_label_values(&[outcome]).inc();
+        }
+        decided.map(|(verdict, _)| verdict)
+    }
+
+    async fn decide(
+        &self,
+        ends: Ends,
+        parts: &Parts,
+        prefix: &str,
+    ) -> Result<(Verdict, &'static str), Refusal> {
+        let path = parts.uri.path();
+        let path = path
+            .strip_prefix(prefix)
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path);
+        if matches!(path, "/-/health" | "/-/ready") {
+            return Ok((Verdict::anyone(Scopes::default()), "open"));
+        }
+        let needed = needed(&parts.method, path);
+        let client = Client::of(ends.peer.ip(), &parts.headers, &self.rules.proxies);
+        let own = self.key_header(&parts.headers);
+        let shown = basic_or_bearer(&parts.headers);
+        let mut verdict = Verdict {
+            who: own.map(|key| Arc::from(key.name.as_str())),
+            scopes: own.map(|key| key.scopes).unwrap_or_default(),
+            is_own_key: own.is_some(),
+        };
+        if !verdict.scopes.has(needed)
+            && let Some(shown) = &shown
+        {
+            let (name, scopes) = self.verify(client, shown).await?;
+            verdict.scopes = verdict.scopes.or(scopes);
+            verdict.who = Some(name);
+        }
+        if verdict.scopes.has(needed) {
+            return Ok((verdict, "known"));
+        }
+        if needed == Scope::Read && client.is_in(&self.rules.anonymous) {
+            let scopes = Scopes::default().with(Scope::Read);
+            return Ok((Verdict { scopes, ..verdict }, "anonymous"));
+        }
+        if verdict.who.is_some() {
+            return Err(Refusal::Forbidden(needed));
+        }
+        if parts.headers.contains_key(AUTHORIZATION) {
+            self.failures.count(client.key());
+            return Err(Refusal::Failed);
+        }
+        Err(Refusal::Challenged)
+    }
+
+    /// The one of our keys that `X-NuGet-ApiKey` is.
+    fn key_header(&self, headers: &HeaderMap) -> Option<&KeyRule> {
+        self.key(headers.get(API_KEY)?.as_bytes())
+    }
+
+    /// A key is 256 bits of chance, so guesses need not be counted. Compared in constant time.
+    fn key(&self, text: &[u8]) -> Option<&KeyRule> {
+        let digest = Digest::of(text);
+        let is_it =
+            |rule: &&KeyRule| verify_slices_are_equal(&rule.digest, digest.as_bytes()).is_ok();
+        self.rules.keys.iter().find(is_it)
+    }
+
+    /// Whose credentials these are.
+    async fn verify(
+        &self,
+        client: Client,
+        shown: &Credentials,
+    ) -> Result<(Arc<str>, Scopes), Refusal> {
+        if let Some(key) = self.key(shown.secret()) {
+            return Ok((Arc::from(key.name.as_str()), key.scopes));
+        }
+        let Some(user) = shown.user() else {
+            self.failures.count(client.key());
+            return Err(Refusal::Failed);
+        };
+        let users = self.users.load_full();
+        let name: Arc<str> = Arc::from(user);
+        if users.is_verified(shown) {
+            return Ok((name, self.scopes_of(user)));
+        }
+        if self.failures.are_many(client.key()) {
+            return Err(Refusal::Limited);
+        }
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            return Err(Refusal::Busy);
+        };
+        let permits = Arc::clone(&self.verifications);
+        let permit = tokio::time::timeout(WAIT_MAX, permits.acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            return Err(Refusal::Busy);
+        };
+        // Others of the same client may have been verified, or have failed, meanwhile.
+        if !users.is_verified(shown) {
+            if self.failures.are_many(client.key()) {
+                return Err(Refusal::Limited);
+            }
+            let (users, shown) = (Arc::clone(&users), shown.clone());
+            let verifying = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                users.verify(&shown)
+            });
+            if !verifying.await.unwrap_or(false) {
+                self.failures.count(client.key());
+                return Err(Refusal::Failed);
+            }
+        }
+        Ok((name, self.scopes_of(user)))
+    }
+
+    fn scopes_of(&self, user: &str) -> Scopes {
+        let is_listed = |names: &[String]| names.iter().any(|name| name == user);
+        let mut scopes = Scopes::default().with(Scope::Read);
+        if is_listed(&self.rules.push_users) {
+            scopes = scopes.with(Scope::Push);
+        }
+        if is_listed(&self.rules.admin_users) {
+            scopes = scopes.with(Scope::Admin);
+        }
+        scopes
+    }
+}
+
+/// What a request needs. A method that nothing has is answered only to those who might push, so
+/// that strangers learn nothing.
+fn needed(method: &Method, path: &str) -> Scope {
+    if path.starts_with("/-/") {
+        Scope::Admin
+    } else if matches!(*method, Method::GET | Method::HEAD) {
+        Scope::Read
+    } else {
+        Scope::Push
+    }
+}

@@ -1,0 +1,380 @@
+//! What a connection is doing, and when it has done too little for too long.
+//!
+//! The connection's parts tell what happens: bytes that arrive and leave, requests that begin and
+//! end, bodies that wait for us. One rule then says whether the client keeps us waiting. Time in
+//! which the client waits for us never counts against it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::clock::Stopwatch;
+
+/// How long a connection that is asked to close may take for it.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// The shortest wait between two looks.
+const STEP: Duration = Duration::from_millis(1);
+
+/// How long a client may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the first byte of a connection.
+    pub first_byte: Duration,
+    /// For the head of a request, from its first byte on.
+    pub head: Duration,
+    /// Between requests.
+    pub idle: Duration,
+    /// For taking any more of a response.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(30),
+            head: Duration::from_secs(15),
+            idle: Duration::from_secs(90),
+            stall: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Patience {
+    /// The shortest limit: state is looked at this often at least.
+    fn shortest(&self) -> Duration {
+        self.first_byte
+            .min(self.head)
+            .min(self.idle)
+            .min(self.stall)
+    }
+}
+
+/// Why a connection is ended from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It never said anything.
+    Silent,
+    /// The head of a request took too long.
+    SlowHead,
+    /// There was no request for too long.
+    Idle,
+    /// A response was not taken.
+    Stalled,
+    /// It was idle, and its place was needed.
+    Evicted,
+    /// Its address has too many connections, none of them idle.
+    Refused,
+    /// Its TLS handshake failed.
+    Handshake,
+    /// Its TLS handshake took too long.
+    SlowHandshake,
+}
+
+impl Reason {
+    /// Its label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::SlowHead => "slow-head",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Evicted => "evicted",
+            Self::Refused => "refused",
+            Self::Handshake => "handshake",
+            Self::SlowHandshake => "slow-handshake",
+        }
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing before this time is over.
+    Later(Duration),
+    /// It is told that no further request is taken.
+    Close(Reason),
+    /// It is cut.
+    Cut(Reason),
+}
+
+/// What one connection is doing. Times are microseconds since its start, plus one; 0 is never.
+pub struct Activity {
+    started: Stopwatch,
+    first_bytes: AtomicUsize,
+    is_http2: AtomicBool,
+    head: AtomicU64,
+    moved: AtomicU64,
+    requests: AtomicUsize,
+    waiting: AtomicUsize,
+    closing: AtomicU64,
+    evicted: AtomicBool,
+    eviction: Notify,
+}
+
+/// The client preface of HTTP/2 (RFC 9113 section 3.4), as far as no method begins so.
+const PREFACE: &[u8] = b"PRI ";
+
+impl Activity {
+    /// A connection that begins now.
+    pub fn new() -> Self {
+        Self {
+            started: Stopwatch::start(),
+            first_bytes: AtomicUsize::new(0),
+            is_http2: AtomicBool::new(false),
+            head: AtomicU64::new(0),
+            moved: AtomicU64::new(1),
+            requests: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            closing: AtomicU64::new(0),
+            evicted: AtomicBool::new(false),
+            eviction: Notify::new(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        let micros = self.started.elapsed().as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn since(&self, then: u64) -> Duration {
+        Duration::from_micros(self.now().saturating_sub(then))
+    }
+
+    /// These bytes arrived.
+    pub fn heard(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let before = self.first_bytes.load(Ordering::Relaxed);
+        if before < PREFACE.len() {
+            let seen = &bytes[..bytes.len().min(PREFACE.len() - before)];
+            let fits = PREFACE[before..].starts_with(seen)
+                && (before == 0 || self.is_http2.load(Ordering::Relaxed));
+            self.is_http2.store(fits, Ordering::Relaxed);
+            self.first_bytes
+                .store(before + seen.len(), Ordering::Relaxed);
+        }
+        if self.requests.load(Ordering::Relaxed) == 0 && self.head.load(Ordering::Relaxed) == 0 {
+            self.head.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes left. On HTTP/2 they may be mere pings.
+    pub fn sent(&self) {
+        if !self.is_http2.load(Ordering::Relaxed) {
+            self.moved();
+        }
+    }
+
+    /// The client took something.
+    fn moved(&self) {
+        self.moved.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A request begins, and waits for us.
+    pub fn begin(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.head.store(0, Ordering::Relaxed);
+        self.moved();
+    }
+
+    /// A request is over; `waiting` is what was last said of it.
+    pub fn end(&self, waiting: bool) {
+        if waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.moved();
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// More of a response is asked for, and whether there is any yet.
+    pub fn polled(&self, was_waiting: bool, is_waiting: bool) {
+        self.moved();
+        match (was_waiting, is_waiting) {
+            (true, false) => drop(self.waiting.fetch_sub(1, Ordering::Relaxed)),
+            (false, true) => drop(self.waiting.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+
+    /// Since when it has had no request under way; none when it has one.
+    pub fn idle_since(&self) -> Option<Duration> {
+        let idle = self.requests.load(Ordering::Relaxed) == 0;
+        idle.then(|| self.since(self.moved.load(Ordering::Relaxed)))
+    }
+
+    /// Its place is needed.
+    pub fn evict(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
+        self.eviction.notify_one();
+    }
+
+    /// Resolves when its place is needed.
+    pub async fn evicted(&self) {
+        while !self.evicted.load(Ordering::Relaxed) {
+            self.eviction.notified().await;
+        }
+    }
+
+    /// It was told that no further request is taken.
+    pub fn closing(&self) {
+        self.closing.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Resolves when something must be done about the connection.
+    pub async fn due(&self, patience: &Patience) -> Due {
+        loop {
+            match self.judge(patience) {
+                Due::Later(wait) => {
+                    let evicted = self.evicted.load(Ordering::Relaxed);
+                    // A request that came just before the eviction is finished first.
+                    let longest = patience.shortest().min(if evicted { GRACE } else { wait });
+                    tokio::select! {
+                        () = tokio::time::sleep(wait.clamp(STEP, longest.max(STEP))) => {}
+                        () = self.evicted(), if !evicted => {}
+                    }
+                }
+                due => return due,
+            }
+        }
+    }
+
+    fn judge(&self, patience: &Patience) -> Due {
+        let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        let requests = self.requests.load(Ordering::Relaxed);
+        let still = self.since(load(&self.moved));
+        if requests > 0 {
+            let stalled = self.waiting.load(Ordering::Relaxed) < requests;
+            return match patience.stall.checked_sub(still) {
+                None | Some(Duration::ZERO) if stalled => Due::Cut(Reason::Stalled),
+                left => Due::Later(left.filter(|_| stalled).unwrap_or(patience.stall)),
+            };
+        }
+        let closing = load(&self.closing);
+        if closing > 0 {
+            return later(GRACE, self.since(closing), Due::Cut(Reason::Idle));
+        }
+        if self.evicted.load(Ordering::Relaxed) {
+            return Due::Close(Reason::Evicted);
+        }
+        if self.first_bytes.load(Ordering::Relaxed) == 0 {
+            return later(patience.first_byte, still, Due::Cut(Reason::Silent));
+        }
+        let head = load(&self.head);
+        if head > 0 && !self.is_http2.load(Ordering::Relaxed) {
+            return later(patience.head, self.since(head), Due::Cut(Reason::SlowHead));
+        }
+        later(patience.idle, still, Due::Close(Reason::Idle))
+    }
+}
+
+fn later(limit: Duration, elapsed: Duration, due: Due) -> Due {
+    match limit.checked_sub(elapsed) {
+        None | Some(Duration::ZERO) => due,
+        Some(left) => Due::Later(left),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limits that are over at once, or never.
+    fn patience(over: [bool; 4]) -> Patience {
+        let limit = |over| {
+            if over {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(3600)
+            }
+        };
+        Patience {
+            first_byte: limit(over[0]),
+            head: limit(over[1]),
+            idle: limit(over[2]),
+            stall: limit(over[3]),
+        }
+    }
+
+    #[test]
+    fn each_state_has_a_limit_of_its_own() {
+        let (first, head, idle, stall) = (
+            patience([true, false, false, false]),
+            patience([false, true, false, false]),
+            patience([false, false, true, false]),
+            patience([false, false, false, true]),
+        );
+        let later = |due| matches!(due, Due::Later(_));
+        let activity = Activity::new();
+        assert_eq!(activity.judge(&first), Due::Cut(Reason::Silent));
+        assert!(
+            [head, idle, stall]
+                .iter()
+                .all(|it| later(activity.judge(it)))
+        );
+        activity.heard(b"GET / HT");
+        assert_eq!(activity.judge(&head), Due::Cut(Reason::SlowHead));
+        assert!(
+            [first, idle, stall]
+                .iter()
+                .all(|it| later(activity.judge(it)))
+        );
+        activity.begin();
+        // The client waits for us.
+        assert!(
+            [first, head, idle, stall]
+                .iter()
+                .all(|it| later(activity.judge(it)))
+        );
+        activity.polled(true, false);
+        assert_eq!(activity.judge(&stall), Due::Cut(Reason::Stalled));
+        activity.polled(false, true);
+        assert!(later(activity.judge(&stall)));
+        activity.end(true);
+        assert_eq!(activity.judge(&idle), Due::Close(Reason::Idle));
+        assert!(
+            [first, head, stall]
+                .iter()
+                .all(|it| later(activity.judge(it)))
+        );
+        activity.evict();
+        assert_eq!(activity.judge(&first), Due::Close(Reason::Evicted));
+    }
+
+    #[tokio::test]
+    async fn an_eviction_waits_for_the_request_that_came_before_it() {
+        use futures_util::FutureExt as _;
+        let never = patience([false; 4]);
+        let activity = Activity::new();
+        activity.begin();
+        activity.evict();
+        let mut due = Box::pin(activity.due(&never));
+        // Waiting, not going round: polled once, it has nothing to do.
+        assert!(due.as_mut().now_or_never().is_none());
+        activity.end(true);
+        assert_eq!(due.await, Due::Close(Reason::Evicted));
+    }
+
+    #[test]
+    fn pings_of_http_2_are_no_heads_and_no_progress() {
+        let head = patience([false, true, false, false]);
+        for (pieces, is_http2) in [
+            (&["PRI * HTTP/2.0\r\n"][..], true),
+            (&["P", "RI", " * "], true),
+            (&["PUT / HTTP/1.1\r\n"], false),
+            (&["P", "OST / HTTP/1.1\r\n"], false),
+            (&["GET / "], false),
+            (&["GET", " PRI "], false),
+        ] {
+            let activity = Activity::new();
+            for piece in pieces {
+                activity.heard(piece.as_bytes());
+            }
+            let slow = activity.judge(&head) == Due::Cut(Reason::SlowHead);
+            assert_eq!(slow, !is_http2, "{pieces:?}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The certificate we show: read from PEM files, and read again when they change.
+//!
+//! A pair that cannot be used never replaces one that can. What connections under way agreed on
+//! stays; new handshakes use the new pair.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+
+use crate::config::{ClientCertificates, TlsVersion};
+use crate::entry::Digest;
+
+/// The largest PEM file, in bytes: some hundred certificates.
+const FILE_MAX: u64 = 1 << 20;
+
+/// What to read, and what to ask of clients.
+#[derive(Clone, Debug)]
+pub struct TlsOptions {
+    /// PEM file of our chain, our own certificate first.
+    pub certificate: PathBuf,
+    /// PEM file of its key.
+    pub key: PathBuf,
+    /// PEM file of the authorities of clients' certificates; none are asked for without it.
+    pub client_authorities: Option<PathBuf>,
+    /// Whether a client may go without a certificate.
+    pub client_certificates: ClientCertificates,
+    /// The oldest version.
+    pub version_min: TlsVersion,
+    /// The longest time for a handshake.
+    pub handshake_timeout: Duration,
+}
+
+/// Why a certificate cannot be used. Each names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} has no usable {what}: {why}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// Why there is none.
+        why: String,
+    },
+    /// Key and certificate are not of one pair, or cannot be used together.
+    #[error("{} and {} cannot be used together: {why}", certificate.display(), key.display())]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What [`Tls::reload`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The files hold what they held when they were last looked at.
+    Same,
+    /// New handshakes use the new pair.
+    Changed,
+}
+
+/// The certificate in use.
+pub struct Tls {
+    options: TlsOptions,
+    config: ArcSwap<ServerConfig>,
+    /// Digest of what the files held when they were last looked at, good or bad.
+    seen: Mutex<Digest>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`] when they cannot be used.
+    pub fn load(options: TlsOptions) -> Result<Self, TlsError> {
+        let files = Files::read(&options)?;
+        let config = files.config(&options)?;
+        warn_of_open_key(&options.key);
+        Ok(Self {
+            config: ArcSwap::from_pointee(config),
+            seen: Mutex::new(files.digest()),
+            options,
+        })
+    }
+
+    /// Reads the files again; on an error the old pair stays in use. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`TlsError`]; the same bad files are an error once, then [`Reloaded::Same`].
+    pub fn reload(&self) -> Result<Reloaded, TlsError> {
+        let files = Files::read(&self.options)?;
+        let digest = files.digest();
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen == digest {
+                return Ok(Reloaded::Same);
+            }
+            *seen = digest;
+        }
+        self.config.store(Arc::new(files.config(&self.options)?));
+        Ok(Reloaded::Changed)
+    }
+
+    /// What the next handshake uses.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// The longest time for a handshake.
+    pub const fn handshake_timeout(&self) -> Duration {
+        self.options.handshake_timeout
+    }
+}
+
+/// What the files held at one moment.
+struct Files {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    authorities: Option<Vec<u8>>,
+}
+
+impl Files {
+    fn read(options: &TlsOptions) -> Result<Self, TlsError> {
+        Ok(Self {
+            certificate: read(&options.certificate)?,
+            key: read(&options.key)?,
+            authorities: options
+                .client_authorities
+                .as_deref()
+                .map(read)
+                .transpose()?,
+        })
+    }
+
+    fn digest(&self) -> Digest {
+        let authorities = self.authorities.as_deref().unwrap_or_default();
+        let parts = [&*self.certificate, &self.key, authorities];
+        let each = parts.map(|part| *Digest::of(part).as_bytes());
+        Digest::of(&each.concat())
+    }
+
+    fn config(&self, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
+        let chain = certificates(&options.certificate, &self.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| TlsError::Unusable {
+            path: options.key.clone(),
+            what: "private key",
+            why: error.to_string(),
+        })?;
+        let pair = |error: rustls::Error| TlsError::Pair {
+            certificate: options.certificate.clone(),
+            key: options.key.clone(),
+            why: error.to_string(),
+        };
+        let versions = match options.version_min {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
+            TlsVersion::V1_3 => &[&TLS13],
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(pair)?;
+        let builder = match self.verifier(options)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    fn verifier(
+        &self,
+        options: &TlsOptions,
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+        let Some((path, pem)) = options
+            .client_authorities
+            .as_ref()
+            .zip(self.authorities.as_ref())
+        else {
+            return Ok(None);
+        };
+        let unusable = |why: String| TlsError::Unusable {
+            path: path.clone(),
+            what: "authorities",
+            why,
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(path, pem)? {
+            roots
+                .add(certificate)
+                .map_err(|error| unusable(error.to_string()))?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let builder = match options.client_certificates {
+            ClientCertificates::Required => builder,
+            ClientCertificates::Optional => builder.allow_unauthenticated(),
+        };
+        builder
+            .build()
+            .map(Some)
+            .map_err(|error| unusable(error.to_string()))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(FILE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
+    }
+    Ok(bytes)
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unusable = |why: String| TlsError::Unusable {
+        path: path.to_owned(),
+        what: "certificate",
+        why,
+    };
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable("it has no CERTIFICATE section".to_owned()));
+    }
+    Ok(found)
+}
+
+/// A key that every user of the machine can read is no secret.
+fn warn_of_open_key(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(metadata) = path.metadata() else {
+        return;
+    };
+    if metadata.permissions().mode() & 0o004 != 0 {
+        tracing::warn!(file = %path.display(), "everyone on this machine can read the private key");
+    }
+}
