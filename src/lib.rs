@@ -3,7 +3,8 @@
 //! Layers, each importing only lower ones or its own folder (`tests/it/layers.rs` enforces it):
 //!
 //! ```text
-//! main -> cli -> demo -> server -> jobs -> proxy -> store, upstream -> config -> nuget -> policy
+//! main -> cli -> demo -> server -> jobs -> proxy -> store, upstream -> folder
+//!      -> config -> nuget -> policy
 //!      -> entry, observe -> clock
 //! ```
 
@@ -12,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod entry;
+pub mod folder;
 pub mod jobs;
 pub mod nuget;
 pub mod observe;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Config;
+use crate::config::address::shown;
 use crate::config::value::Size;
 use crate::store::Totals;
 
@@ -58,7 +59,7 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
          or put this nuget.config beside your solution:\n\
          {nuget_config}",
         version = env!("CARGO_PKG_VERSION"),
-        upstream = config.feed.url,
+        upstream = shown(&config.feed.url),
         cache = config.cache.dir.display(),
         nuget_config = nuget_config(&source, attribute),
     )

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::address::{authority, feed_url, listen, network, public_url};
+use super::address::{authority, feed_source, listen, network, public_url};
 use super::freshness::FRESHNESS;
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, WebLinks};
@@ -136,13 +136,13 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.url",
         default: "\"https://api.nuget.org/v3/index.json\"",
         kind: Kind::Text(
-            "an absolute http or https URL without fragment, user name and password",
+            "an absolute http or https URL without fragment, user name and password, or folder: and an absolute path",
             |config, text| {
-                config.feed.url = feed_url(text)?;
+                config.feed.url = feed_source(text)?;
                 Ok(())
             },
         ),
-        doc: "The feed's service index. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); there is exactly one feed, called `nuget` unless named otherwise.",
+        doc: "The feed's service index, or `folder:/PATH`: a folder of packages, which is watched. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); there is exactly one feed, called `nuget` unless named otherwise.",
         short: Some(("--upstream", "NUGATE_UPSTREAM")),
     },
     Setting {

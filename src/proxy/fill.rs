@@ -119,6 +119,9 @@ impl Fill {
         if answer == Answer::NotModified && self.seen.as_ref().is_none_or(elsewhere) {
             return Answer::Unavailable;
         }
+        if fetched.status == http::StatusCode::GONE && self.engine.feed.is_folder() {
+            return Answer::Gone;
+        }
         answer
     }
 
@@ -288,6 +291,7 @@ impl Fill {
 
     pub(super) fn contradicts(&self, stored: Stored) -> bool {
         self.target.rule.class == Class::Immutable
+            && !self.engine.feed.is_folder()
             && self.stored_body().is_some_and(|known| known != stored)
     }
 

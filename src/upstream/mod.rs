@@ -1,7 +1,7 @@
 //! What is asked of upstreams: one [`Feed`] each, with its own client, limits and retries.
 //!
 //! Knows HTTP, not NuGet: which URL to ask and what a status means is decided above. Nothing is
-//! kept here but open connections.
+//! kept here but open connections. A feed that is a folder is asked in the same terms.
 //!
 //! Invariants: nothing of a client's credentials or cookies is passed on; a body ends without an
 //! error only if it is whole; every wait and every queue has a bound.
@@ -12,6 +12,7 @@ mod decode;
 mod error;
 mod fetch;
 mod limit;
+mod local;
 mod redirect;
 mod retry;
 
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use url::Url;
+
+use crate::folder::Folder;
 
 pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
@@ -32,7 +35,7 @@ pub use redirect::authority;
 pub struct FeedOptions {
     /// Its name in the configuration, for messages.
     pub name: String,
-    /// Its service index, http or https.
+    /// Its service index, http or https; or a folder of packages, as a `file` URL.
     pub url: Url,
     /// Further hosts a redirect may lead to: `host`, `host:port` or `*.suffix`.
     pub redirect_hosts: Vec<String>,
@@ -57,13 +60,16 @@ pub struct Feed {
     options: FeedOptions,
     client: client::Client,
     gate: limit::Gate,
+    /// What is asked instead of the network.
+    folder: Option<Folder>,
 }
 
 impl Feed {
     /// A feed that has asked nothing yet: needs neither the network nor certificates of the
-    /// platform. Fails on a URL that is not http(s) and on unreadable extra roots.
-    pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
+    /// platform. Fails on a URL that is neither http(s) nor a folder, and on unreadable extra roots.
+    pub fn new(mut options: FeedOptions) -> Result<Self, UpstreamError> {
         let what = format!("feed {}", options.name);
+        let folder = local::folder(&mut options)?;
         if !matches!(options.url.scheme(), "http" | "https") {
             let why = format!(
                 "scheme {:?} is neither http nor https",
@@ -89,6 +95,7 @@ impl Feed {
             options,
             client,
             gate,
+            folder,
         })
     }
 
@@ -97,7 +104,7 @@ impl Feed {
         &self.options.name
     }
 
-    /// Its service index.
+    /// Its service index; that of a folder is below a host that does not exist.
     pub const fn url(&self) -> &Url {
         &self.options.url
     }

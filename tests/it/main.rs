@@ -13,6 +13,7 @@ mod cli;
 mod coalesce;
 mod crawl;
 mod demo;
+mod folder;
 mod harness;
 mod hit_miss;
 mod http;

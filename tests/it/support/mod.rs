@@ -7,7 +7,7 @@ pub mod until;
 pub mod upstream;
 pub mod world;
 
-pub use client::{get, head};
+pub use client::{Response, get, head};
 pub use program::Program;
 pub use until::{stored, until};
 pub use upstream::ScriptedUpstream;
