@@ -31,6 +31,8 @@ pub struct Bench {
     pub source: String,
     /// Whether that is the feed itself.
     pub direct: bool,
+    /// Whether nugate's feed is a folder, which knows no vulnerabilities.
+    pub folder: bool,
     /// The feed's packages by the digest of their bytes: lower-case id and version.
     pub packages: BTreeMap<[u8; 32], Identity>,
     /// Folder of installed clients.
@@ -38,6 +40,7 @@ pub struct Bench {
     wrappers: PathBuf,
     log: Arc<Mutex<Vec<String>>>,
     _nugate: Option<Nugate>,
+    _folder: Option<TempDir>,
     _runtime: Runtime,
 }
 
@@ -86,12 +89,32 @@ impl Bench {
         Self {
             source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
             direct,
+            folder: false,
             packages,
             tools,
             wrappers,
             log,
             _nugate: nugate,
+            _folder: None,
             _runtime: runtime,
+        }
+    }
+
+    /// The same packages, with nugate in front of a folder that they lie in.
+    pub fn over_a_folder(self, feed: &ExampleFeed) -> Self {
+        let folder = TempDir::new().unwrap();
+        for (number, release) in feed.by_commit().into_iter().enumerate() {
+            let path = folder.path().join(format!("{number}.nupkg"));
+            fs::write(path, &release.nupkg).unwrap();
+        }
+        let nugate = Nugate::start(&format!("folder:{}", folder.path().display()));
+        Self {
+            source: nugate.source.clone(),
+            direct: false,
+            folder: true,
+            _nugate: Some(nugate),
+            _folder: Some(folder),
+            ..self
         }
     }
 

@@ -143,6 +143,11 @@ impl Case {
         bench.tools.join(self.needs).exists()
     }
 
+    /// Whether the feed has what it is about.
+    pub fn possible(&self, bench: &Bench) -> bool {
+        !bench.folder || !self.name.contains("reads vulnerabilities")
+    }
+
     /// Runs it.
     pub fn run(&self, bench: &Bench) -> Result<(), Failure> {
         for round in ["first", "second"] {
@@ -210,7 +215,9 @@ fn restore(bench: &Bench, home: &Path) -> Result<(), Failure> {
         NUGET7,
         &["restore2", &bench.source, "Closure.App=[2.0.0, )"],
     )?;
-    expect(&said, "NU1904")?;
+    if !bench.folder {
+        expect(&said, "NU1904")?;
+    }
     expect(&said, "\"success\":true")
 }
 

@@ -55,8 +55,9 @@ impl Shelf {
         fs::rename(draft, path).unwrap();
     }
 
-    /// Asks when everything stored is old.
+    /// Asks when everything answered so far is stored, and old.
     pub async fn get(&self, path: &str) -> Response {
+        self.world.quiet().await;
         self.world.later(1);
         self.world.get(path).await
     }
