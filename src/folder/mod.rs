@@ -23,7 +23,7 @@ mod watch;
 mod xml;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
@@ -38,12 +38,15 @@ pub use body::Body;
 /// Host of all URLs of folders.
 const HOST: &str = "https://folder.invalid";
 
-/// Why a folder gives no answer.
+/// Why a folder gives no answer. Clients may read it, so it does not say where the folder is.
 #[derive(Debug, thiserror::Error)]
-#[error("folder {}: {why}", path.display())]
-pub struct FolderError {
-    path: PathBuf,
-    why: String,
+#[error("{0}")]
+pub struct FolderError(String);
+
+impl FolderError {
+    fn new(why: impl std::fmt::Display) -> Self {
+        Self(why.to_string())
+    }
 }
 
 /// A question for one document.
@@ -68,36 +71,32 @@ pub struct Answer {
     pub body: Body,
 }
 
-/// A folder that is watched.
+/// A folder that is watched from the first question on.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    name: String,
     base: String,
     index: Url,
-    watcher: Watcher,
+    watcher: OnceLock<Result<Watcher, String>>,
 }
 
 impl Folder {
-    /// Begins to look through the folder at `path`, which need not be there yet, for the feed
-    /// called `name` (`a-z`, `0-9` and `-`). Returns at once; questions wait for the first look.
+    /// The folder at `path`, which need not be there, as the feed called `name` (`a-z`, `0-9` and
+    /// `-`). It is not looked at yet.
     ///
     /// # Errors
-    /// When the name cannot be part of a URL, or there can be no more threads.
-    pub fn open(path: &Path, name: &str) -> Result<Self, FolderError> {
-        let failed = |why: String| FolderError {
-            path: path.to_owned(),
-            why,
-        };
+    /// When the name cannot be part of a URL.
+    pub fn new(path: &Path, name: &str) -> Result<Self, FolderError> {
         let base = format!("{HOST}/{name}/");
         let index = Url::parse(&format!("{base}index.json"))
-            .map_err(|error| failed(format!("the feed's name {name:?} is unusable: {error}")))?;
-        let watcher = Watcher::start(path, name)
-            .map_err(|error| failed(format!("cannot be watched: {error}")))?;
+            .map_err(|error| FolderError(format!("the name {name:?} is unusable: {error}")))?;
         Ok(Self {
             path: path.to_owned(),
+            name: name.to_owned(),
             base,
             index,
-            watcher,
+            watcher: OnceLock::new(),
         })
     }
 
@@ -106,7 +105,8 @@ impl Folder {
         &self.index
     }
 
-    /// Answers a question. Waits for the first look through the folder, however long it takes.
+    /// Answers a question. All but the service index waits for the first look through the folder,
+    /// however long it takes.
     ///
     /// # Errors
     /// When the folder or the file cannot be read.
@@ -114,24 +114,33 @@ impl Folder {
         let Some(wanted) = Wanted::parse(question.url, &self.base) else {
             return Ok(answer::absent(StatusCode::NOT_FOUND));
         };
-        let mut view = self.watcher.view().await;
+        let watcher = self.watcher()?;
+        let mut view = match wanted {
+            Wanted::ServiceIndex => watcher.latest(),
+            _ => watcher.view().await,
+        };
         // A file may have been changed since the last look: then a look that begins now tells.
         for _ in 0..2 {
-            let inventory = self.here(view)?;
+            let inventory = match view {
+                View::Here(inventory) => inventory,
+                View::Gone(why) => return Err(FolderError::new(why)),
+                View::Unknown => Arc::new(Inventory::new([])),
+            };
             if let Some(answer) = self.answer(&inventory, &wanted, question).await? {
                 return Ok(answer);
             }
-            view = self.watcher.look_again().await;
+            view = watcher.look_again().await;
         }
-        Err(self.failed("the package is being changed"))
+        Err(FolderError::new("the package is being changed"))
     }
 
-    fn here(&self, view: View) -> Result<Arc<Inventory>, FolderError> {
-        match view {
-            View::Here(inventory) => Ok(inventory),
-            View::Gone(why) => Err(self.failed(why)),
-            View::Unknown => Err(self.failed("it was not looked through yet")),
-        }
+    fn watcher(&self) -> Result<&Watcher, FolderError> {
+        let start = || {
+            let started = Watcher::start(&self.path, &self.name);
+            started.map_err(|error| format!("it cannot be watched: {error}"))
+        };
+        let watcher = self.watcher.get_or_init(start).as_ref();
+        watcher.map_err(FolderError::new)
     }
 
     /// The answer by what is known; `None` when a file is not as it was then.
@@ -145,7 +154,7 @@ impl Folder {
             let Some(release) = inventory.release(id, version) else {
                 return Ok(Some(answer::absent(gone(inventory))));
             };
-            return self.file(release, *part, question).await;
+            return Self::file(release, *part, question).await;
         }
         let Some(stand) = documents::stand(inventory, wanted) else {
             return Ok(Some(answer::absent(gone(inventory))));
@@ -157,7 +166,7 @@ impl Folder {
         let base = self.base.clone();
         let work = move || documents::document(&inventory, &wanted, Links(&base));
         let made = tokio::task::spawn_blocking(work).await;
-        let made = made.map_err(|_| self.failed("making the document panicked"))?;
+        let made = made.map_err(|_| FolderError::new("making the document panicked"))?;
         Ok(Some(match made {
             Some(document) => answer::document(document, &stand, question.head),
             // Clients pair an index with its pages for a while: they are not gone at once.
@@ -166,7 +175,6 @@ impl Folder {
     }
 
     async fn file(
-        &self,
         release: &Arc<Release>,
         part: Part,
         question: Question<'_>,
@@ -175,15 +183,8 @@ impl Folder {
         let (etag, head) = (question.etag.cloned(), question.head);
         let work = move || answer::file(&release, part, etag.as_ref(), head);
         let read = tokio::task::spawn_blocking(work).await;
-        let read = read.map_err(|_| self.failed("reading the package panicked"))?;
-        read.map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, why: impl std::fmt::Display) -> FolderError {
-        FolderError {
-            path: self.path.clone(),
-            why: why.to_string(),
-        }
+        let read = read.map_err(|_| FolderError::new("reading the package panicked"))?;
+        read.map_err(FolderError::new)
     }
 }
 

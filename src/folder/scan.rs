@@ -60,6 +60,11 @@ impl Scanner {
         }
     }
 
+    /// Where the folder is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Which folder the root is now.
     pub(super) fn root_id(&self) -> Option<RootId> {
         use std::os::unix::fs::MetadataExt as _;

@@ -65,6 +65,8 @@ struct Shared {
     wake: SyncSender<()>,
     requests: AtomicU64,
     ended: AtomicBool,
+    /// The kernel does not tell of everything.
+    blind: AtomicBool,
 }
 
 impl Shared {
@@ -85,6 +87,7 @@ impl Watcher {
             wake,
             requests: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            blind: AtomicBool::new(false),
         });
         let first = State {
             view: View::Unknown,
@@ -103,6 +106,11 @@ impl Watcher {
             .name("folder".to_owned())
             .spawn(move || task.run(&root, &woken))?;
         Ok(Self { state, shared })
+    }
+
+    /// The latest view.
+    pub(super) fn latest(&self) -> View {
+        self.state.borrow().view.clone()
     }
 
     /// The latest view, once there is one.
@@ -141,7 +149,8 @@ struct Task {
     scanner: Scanner,
     shared: Arc<Shared>,
     publish: watch::Sender<State>,
-    watch: Option<(RootId, RecommendedWatcher)>,
+    /// The root that is watched, if it can be.
+    watch: Option<(RootId, Option<RecommendedWatcher>)>,
 }
 
 impl Task {
@@ -197,7 +206,9 @@ impl Task {
                 let (ids, packages) = (new.packages.len(), new.len());
                 tracing::info!(feed, ids, packages, "the folder was looked through");
             }
-            (_, View::Gone(why)) => tracing::error!(feed, %why, "the folder cannot be read"),
+            (_, View::Gone(why)) => {
+                tracing::error!(feed, path = %self.scanner.root().display(), %why, "the folder cannot be read");
+            }
             (_, View::Unknown) => {}
         }
     }
@@ -205,35 +216,38 @@ impl Task {
     /// Watches the folder that is there now; whether the kernel tells of all changes in it.
     fn watch_root(&mut self, root: &Path) -> bool {
         let id = self.scanner.root_id();
-        if let (Some(id), Some((watched, _))) = (id, &self.watch)
-            && id == *watched
-        {
-            return !is_remote(root);
+        let same = |id: RootId| self.watch.as_ref().is_some_and(|(own, _)| *own == id);
+        if !id.is_some_and(same) {
+            self.shared.blind.store(is_remote(root), Ordering::SeqCst);
+            self.watch = id.map(|id| (id, self.begin(root)));
         }
-        self.watch = None;
-        let Some(id) = id else { return false };
-        match begin(root, &self.shared) {
-            Ok(watcher) => {
-                self.watch = Some((id, watcher));
-                !is_remote(root)
-            }
-            Err(error) => {
-                tracing::debug!(feed = self.feed, %error, "the folder is not watched, but looked at often");
-                false
-            }
+        let told = matches!(&self.watch, Some((_, Some(_))));
+        told && !self.shared.blind.load(Ordering::SeqCst)
+    }
+
+    fn begin(&self, root: &Path) -> Option<RecommendedWatcher> {
+        let begun = begin(root, &self.shared);
+        if let Err(error) = &begun {
+            let feed = &self.feed;
+            tracing::info!(feed, %error, "the folder is not watched, but looked at often");
         }
+        begun.ok()
     }
 }
 
 fn begin(root: &Path, shared: &Arc<Shared>) -> notify::Result<RecommendedWatcher> {
     let shared = Arc::downgrade(shared);
     let tell = move |event: notify::Result<Event>| {
-        // Errors mean that something was missed.
-        if event.map_or(true, |event| is_change(&event))
-            && let Some(shared) = shared.upgrade()
-        {
-            shared.wake();
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        match event {
+            Ok(event) if !is_change(&event) => return,
+            Ok(_) => {}
+            // Most likely there are more folders than may be watched.
+            Err(_) => shared.blind.store(true, Ordering::SeqCst),
         }
+        shared.wake();
     };
     let config = Config::default().with_follow_symlinks(false);
     let mut watcher = RecommendedWatcher::new(tell, config)?;

@@ -121,9 +121,7 @@ impl Feed {
         let what = describe(&request.method, url);
         let permit = self.gate.admit(&what).await?;
         if let Some(folder) = &self.folder {
-            return self
-                .ask_folder(folder, (request, url), (what, permit))
-                .await;
+            return self.ask_folder(folder, (request, url), permit).await;
         }
         let watch = Stopwatch::start();
         let limit = self.options.header_timeout;

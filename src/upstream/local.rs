@@ -31,7 +31,7 @@ pub(super) fn folder(options: &mut FeedOptions) -> Result<Option<Folder>, Upstre
         let why = "the folder has no absolute path on this machine";
         UpstreamError::new(Kind::Protocol, &what, why)
     })?;
-    let folder = Folder::open(&path, &options.name)
+    let folder = Folder::new(&path, &options.name)
         .map_err(|error| UpstreamError::new(Kind::Folder, &what, error))?;
     options.url = folder.index().clone();
     Ok(Some(folder))
@@ -71,8 +71,9 @@ impl Feed {
         &self,
         folder: &Folder,
         (request, url): (&Fetch<'_>, &Url),
-        (what, permit): (String, Permit),
+        permit: Permit,
     ) -> Result<Fetched, UpstreamError> {
+        let what = "the folder of packages";
         let watch = Stopwatch::start();
         let etag = match request.urls.first() {
             Some(first) if first == url => request.validators.etag.as_ref(),
@@ -85,10 +86,10 @@ impl Feed {
         };
         let limit = self.options.header_timeout;
         let Ok(answer) = timeout(limit, folder.ask(question)).await else {
-            let why = format!("the folder gave no answer within {limit:?}");
-            return Err(UpstreamError::new(Kind::Timeout, &what, why));
+            let why = format!("no answer within {limit:?}");
+            return Err(UpstreamError::new(Kind::Timeout, what, why));
         };
-        let answer = answer.map_err(|error| UpstreamError::new(Kind::Folder, &what, error))?;
+        let answer = answer.map_err(|error| UpstreamError::new(Kind::Folder, what, error))?;
         let limits = Limits {
             idle: self.options.idle_timeout,
             size_max: request.size_max,
@@ -97,7 +98,7 @@ impl Feed {
         Ok(Fetched {
             status: answer.status,
             headers: answer.headers,
-            body: UpstreamBody::local(what, (answer.body, permit), limits)?,
+            body: UpstreamBody::local(what.to_owned(), (answer.body, permit), limits)?,
             url: url.clone(),
             attempts: 1,
             latency: watch.elapsed(),

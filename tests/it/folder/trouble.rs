@@ -126,7 +126,7 @@ async fn a_folder_that_is_gone_is_a_failure() {
     until("what is not stored fails", async || {
         let response = shelf.get("flat/b/1.0.0/b.1.0.0.nupkg").await;
         assert_ne!(response.status, 404);
-        response.status == 502 && response.text().contains("folder /")
+        response.status == 502 && response.text().contains("the folder of packages: ")
     })
     .await;
     let kept = shelf.get("flat/a/1.0.0/a.1.0.0.nupkg").await;
