@@ -17,6 +17,7 @@ mod documents;
 mod inventory;
 mod manifest;
 mod path;
+mod reader;
 mod scan;
 mod stamp;
 mod watch;

@@ -11,9 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::archive::{Archive, ArchiveError, open};
+use super::archive::ArchiveError;
 use super::inventory::{Inventory, Release};
 use super::manifest::Manifest;
+use super::reader;
 use super::stamp::FileStamp;
 
 /// Deepest folder below the root that is looked into; `{id}/{version}/` is 2.
@@ -29,8 +30,9 @@ type Verdict = Result<Arc<Release>, String>;
 type Trouble = (PathBuf, String);
 
 /// A file that may be a package.
-struct Candidate {
-    path: PathBuf,
+pub(super) struct Candidate {
+    /// Where it is, symbolic links resolved.
+    pub(super) path: PathBuf,
     stamp: FileStamp,
 }
 
@@ -96,8 +98,8 @@ impl Scanner {
         found.sort_by(|left, right| left.path.cmp(&right.path));
         let mut known = HashMap::with_capacity(found.len());
         let mut releases = Vec::new();
-        for candidate in found {
-            let (stamp, verdict) = self.judge(&candidate);
+        let verdicts = self.judge(&found);
+        for (candidate, (stamp, verdict)) in found.into_iter().zip(verdicts) {
             match &verdict {
                 Ok(release) => releases.push(Arc::clone(release)),
                 Err(why) => drop(troubles.insert((candidate.path.clone(), why.clone()))),
@@ -141,19 +143,22 @@ impl Scanner {
             .collect()
     }
 
-    /// What a file is, and the stamp by which that may be remembered; without one, the next scan
+    /// What each file is, and the stamp by which that may be remembered; without one, the next scan
     /// tries again.
-    fn judge(&self, candidate: &Candidate) -> (Option<FileStamp>, Verdict) {
-        if let Some((stamp, verdict)) = self.known.get(&candidate.path)
-            && *stamp == candidate.stamp
-        {
-            return (Some(*stamp), verdict.clone());
-        }
-        match read(&candidate.path) {
-            Ok(release) => (Some(release.stamp), Ok(Arc::new(release))),
-            Err((stamp, ArchiveError::Unfit(why))) => (stamp, Err(why)),
-            Err((_, error)) => (None, Err(error.to_string())),
-        }
+    fn judge(&self, found: &[Candidate]) -> Vec<(Option<FileStamp>, Verdict)> {
+        let same = |candidate: &Candidate| {
+            let (stamp, verdict) = self.known.get(&candidate.path)?;
+            (*stamp == candidate.stamp).then(|| (Some(*stamp), verdict.clone()))
+        };
+        let mut verdicts: Vec<_> = found.iter().map(same).collect();
+        let fresh = (0..found.len()).filter(|index| verdicts[*index].is_none());
+        let fresh: Vec<usize> = fresh.collect();
+        reader::read_all(&fresh, found, |index, read| {
+            verdicts[index] = Some(understand(&found[index].path, read));
+        });
+        let unread = || (None, Err("it was not read".to_owned()));
+        let verdicts = verdicts.into_iter();
+        verdicts.map(|own| own.unwrap_or_else(unread)).collect()
     }
 
     /// The place where a disk was mounted is an empty folder on another device.
@@ -171,16 +176,17 @@ impl Scanner {
     }
 }
 
-fn read(path: &Path) -> Result<Release, (Option<FileStamp>, ArchiveError)> {
-    let (file, stamp) = open(path).map_err(|error| (None, ArchiveError::Io(error)))?;
-    let manifest = Archive::new(file)
-        .and_then(|mut archive| archive.manifest())
-        .and_then(|bytes| {
-            let unfit = |why| ArchiveError::Unfit(format!("its manifest is unusable: {why}"));
-            Manifest::parse(&bytes).map_err(unfit)
-        })
-        .map_err(|error| (Some(stamp), error))?;
-    Ok(Release::new(manifest, path.to_owned(), stamp))
+fn understand(path: &Path, read: reader::Read) -> (Option<FileStamp>, Verdict) {
+    let (stamp, bytes) = match read {
+        Ok(read) => read,
+        Err((stamp, ArchiveError::Unfit(why))) => return (stamp, Err(why)),
+        Err((_, error)) => return (None, Err(error.to_string())),
+    };
+    let release = match Manifest::parse(&bytes) {
+        Ok(manifest) => Ok(Arc::new(Release::new(manifest, path.to_owned(), stamp))),
+        Err(why) => Err(format!("its manifest is unusable: {why}")),
+    };
+    (Some(stamp), release)
 }
 
 /// One walk through the tree.

@@ -2,9 +2,8 @@
 //! in any case.
 //!
 //! The kernel does not tell of changes that another machine makes, and watches a limited number of
-//! folders; where it cannot be relied on, scans follow each other more closely. Invariant: scans
-//! take at most a small part of the time, however many files there are and however often they
-//! change.
+//! folders; where it cannot be relied on, scans follow each other more closely. Invariant: while
+//! nothing changes, scans take a small part of the time however many files there are.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ const WATCHED: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::f
 const UNWATCHED: (Duration, Duration, u32) =
     (Duration::from_millis(800), Duration::from_mins(1), 50);
 /// Pause after any scan: multiple of the time it took, and bound.
-const REST: (u32, Duration) = (4, Duration::from_secs(2));
+const REST: (u32, Duration) = (4, Duration::from_millis(300));
 
 /// What is known of the folder.
 #[derive(Clone, Debug)]
@@ -186,11 +185,17 @@ impl Task {
     }
 
     fn look(&mut self) {
+        let watch = Stopwatch::start();
         let answers = self.shared.requests.load(Ordering::SeqCst);
         let view = match self.scanner.scan() {
             Ok(inventory) => View::Here(Arc::new(inventory)),
             Err(error) => View::Gone(Arc::from(error.to_string())),
         };
+        tracing::debug!(
+            feed = self.feed,
+            seconds = watch.elapsed().as_secs_f64(),
+            "looked through the folder"
+        );
         self.tell(&view);
         self.publish.send_replace(State { view, answers });
     }

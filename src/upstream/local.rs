@@ -19,7 +19,7 @@ use crate::policy::class::{Freshness, Lifetime};
 
 /// How long an answer of a folder is used without asking again: asking costs no more than looking
 /// it up, and what is put into a folder is to be seen within a second.
-const FRESH: Duration = Duration::from_millis(500);
+const FRESH: Duration = Duration::from_millis(250);
 
 /// The folder that the options name, if they do; its service index then takes the place of the URL.
 pub(super) fn folder(options: &mut FeedOptions) -> Result<Option<Folder>, UpstreamError> {

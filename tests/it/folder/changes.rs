@@ -5,7 +5,7 @@ use std::fs;
 use nugate::demo::Package;
 
 use super::{Shelf, write};
-use crate::support::until;
+use crate::support::{Program, get, until};
 
 const NUPKG: &str = "flat/a/1.0.0/a.1.0.0.nupkg";
 
@@ -107,6 +107,30 @@ async fn what_came_while_nothing_ran_is_seen() {
     write(&shelf.root(), "a2.nupkg", &Package::new("A", "2.0.0"));
     shelf.world.start().await;
     shelf.lists("a", &["2.0.0"]).await;
+}
+
+/// The program itself, with the system's clock: seen soon although nobody moves a clock.
+#[tokio::test]
+async fn the_program_takes_a_folder_for_its_feed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let root = folder.path().to_str().unwrap();
+    write(folder.path(), "a.nupkg", &Package::new("A", "1.0.0"));
+    let arguments = format!("serve --upstream folder:{root} --listen 127.0.0.1:0");
+    let mut program = Program::start(&arguments);
+    let address = program.address();
+    let list = get(address, "/v3/flat/a/index.json", &[]).await;
+    assert_eq!(list.text(), r#"{"versions":["1.0.0"]}"#);
+    write(folder.path(), "a2.nupkg", &Package::new("A", "2.0.0"));
+    until("the new one is listed", async || {
+        let list = get(address, "/v3/flat/a/index.json", &[]).await;
+        list.text() == r#"{"versions":["1.0.0","2.0.0"]}"#
+    })
+    .await;
+    program.signal(rustix::process::Signal::TERM);
+    let ended = program.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let banner = format!(" serves folder:{root}\n");
+    assert!(ended.out.contains(&banner), "{}", ended.out);
 }
 
 #[tokio::test]
