@@ -3,8 +3,8 @@
 //! Layers, each importing only lower ones or its own folder (`tests/it/layers.rs` enforces it):
 //!
 //! ```text
-//! main -> cli -> demo -> server -> jobs -> group -> proxy -> store, upstream -> config -> nuget
-//!      -> policy -> entry, observe -> clock
+//! main -> cli -> demo -> server -> jobs -> group -> proxy -> store, upstream -> folder -> config
+//!      -> nuget -> policy -> entry, observe -> clock
 //! ```
 
 pub mod cli;
@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod entry;
+pub mod folder;
 pub mod group;
 pub mod jobs;
 pub mod nuget;

@@ -48,7 +48,7 @@ pub struct ServeFlags {
     /// Read the configuration from this file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The service index of the feed
+    /// The service index of the feed, or a folder of packages: `folder:/PATH`
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
     /// The address and port to listen on

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::address::shown;
 use crate::config::value::Size;
 use crate::config::{AccessMode, Config};
 use crate::store::Totals;
@@ -75,7 +76,7 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
 }
 
 fn upstreams(config: &Config) -> String {
-    let urls = config.feeds().map(|feed| feed.url.as_str());
+    let urls = config.feeds().map(|feed| shown(&feed.url));
     urls.collect::<Vec<_>>().join(", ")
 }
 

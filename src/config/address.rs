@@ -140,6 +140,26 @@ pub(super) fn feed_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Reads the URL of a feed's service index, or a folder of packages: `folder:` and an absolute path,
+/// which becomes a `file` URL.
+pub(super) fn feed_source(text: &str) -> Result<Url, String> {
+    let Some(path) = text.strip_prefix("folder:") else {
+        return feed_url(text);
+    };
+    if path.chars().any(char::is_control) {
+        return Err("has a control character in it".to_owned());
+    }
+    Url::from_file_path(path).map_err(|()| "has a path that does not begin with a slash".to_owned())
+}
+
+/// The source of a feed as it is written in the configuration.
+pub fn shown(source: &Url) -> String {
+    match source.to_file_path() {
+        Ok(path) if source.scheme() == "file" => format!("folder:{}", path.display()),
+        _ => source.to_string(),
+    }
+}
+
 /// The text with a password that stands in a URL masked, fit to be printed.
 pub(super) fn masked(text: &str) -> String {
     let Some(start) = text.find("//").map(|at| at + 2) else {
@@ -173,6 +193,33 @@ mod tests {
             let found = found.as_ref().map(String::as_str).map_err(String::as_str);
             assert_eq!(found, *expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_a_feed_too() {
+        check(
+            feed_source,
+            &[
+                ("https://a/v3/index.json", Ok("https://a/v3/index.json")),
+                (
+                    "folder:/srv/my packages#1",
+                    Ok("file:///srv/my%20packages%231"),
+                ),
+                (
+                    "folder:packages",
+                    Err("has a path that does not begin with a slash"),
+                ),
+                (
+                    "folder:",
+                    Err("has a path that does not begin with a slash"),
+                ),
+                ("file:///srv", Err("has the scheme `file`")),
+            ],
+        );
+        let source = feed_source("folder:/srv/my packages#1").unwrap();
+        assert_eq!(shown(&source), "folder:/srv/my packages#1");
+        let source = feed_source("https://a/v3/index.json").unwrap();
+        assert_eq!(shown(&source), "https://a/v3/index.json");
     }
 
     #[test]

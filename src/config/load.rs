@@ -368,7 +368,7 @@ mod tests {
                 "n.toml:10:21: cache.document_size_max = \"1 GiB\": is too large; allowed: a size from 1 MiB to 512 MiB",
                 "n.toml:12:12: feeds.nuget.attempts = 0: is too small; allowed: a whole number from 1 to 10",
                 "n.toml:13:19: feeds.nuget.connect_timeout = 5: is a whole number, not a string; allowed: a duration from 100ms to 1h",
-                "n.toml:14:7: feeds.nuget.url = \"https://***@h/\": has a user name or password in it; allowed: an absolute http or https URL without fragment, user name and password",
+                "n.toml:14:7: feeds.nuget.url = \"https://***@h/\": has a user name or password in it; allowed: an absolute http or https URL without fragment, user name and password, or folder: and an absolute path",
                 "n.toml:15:1: log.level = (a table): is a table, not a string; allowed: \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
                 "environment NUGATE_WEB_LINKS: web_links = \"no\": is not known; allowed: \"keep\", \"drop\"",
                 "flag --listen: listen = \"localhost:1\": is not an address and a port; allowed: an address and a port, such as 127.0.0.1:6842 or [::]:6842",

@@ -103,7 +103,8 @@ impl Config {
 pub struct FeedConfig {
     /// Its name in the configuration, logs and metrics: 1 to 32 of `a-z`, `0-9` and `-`.
     pub name: String,
-    /// Its service index; http or https, without user name, password and fragment.
+    /// Its service index; http or https, without user name, password and fragment. A folder of
+    /// packages is a `file` URL.
     pub url: Url,
     /// The package ids that are asked of it alone.
     pub owns: Vec<IdPattern>,

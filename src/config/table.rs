@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::address::{authority, feed_url, listen, network, public_url};
+use super::address::{authority, feed_source, listen, network, public_url};
 use super::auth::AUTH;
 use super::cache::CACHE;
 use super::edge::EDGE;
@@ -168,13 +168,13 @@ const FEED: &[Setting] = &[
         key: "feeds.NAME.url",
         default: "\"https://api.nuget.org/v3/index.json\"",
         kind: Kind::Text(
-            "an absolute http or https URL without fragment, user name and password",
+            "an absolute http or https URL without fragment, user name and password, or folder: and an absolute path",
             |config, text| {
-                config.feed.url = feed_url(text)?;
+                config.feed.url = feed_source(text)?;
                 Ok(())
             },
         ),
-        doc: "The feed's service index. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); a single feed is called `nuget` unless named otherwise. The flag and the short variable are for a single feed.",
+        doc: "The feed's service index, or `folder:/PATH`: a folder of packages, which is watched. `NAME` is free (1 to 32 of `a-z`, `0-9` and `-`); a single feed is called `nuget` unless named otherwise. The flag and the short variable are for a single feed.",
         short: Some(("--upstream", "NUGATE_UPSTREAM")),
     },
     Setting {

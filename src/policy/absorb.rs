@@ -15,6 +15,8 @@ pub enum Answer {
     NotModified,
     /// 404 or 410.
     Absent,
+    /// There is certainly none: a folder can know that, a service behind a CDN cannot.
+    Gone,
     /// 401 or 403: it does not want to say.
     Denied,
     /// It could not be asked, or answered 408, 429, 5xx, or nonsense.
@@ -86,6 +88,7 @@ pub fn absorb(
             after_failure(entry, class, freshness, now)
         }
         Answer::Absent => after_absent(entry, class, negative, now),
+        Answer::Gone => unknown(negative),
         Answer::Refused if entry.is_some_and(|entry| !entry.is_absent()) => Step::ServeStale,
         Answer::Refused => Step::PassRefused,
     }
@@ -108,12 +111,16 @@ fn after_failure(entry: Option<&Entry>, class: Class, freshness: &Freshness, now
     }
 }
 
-fn after_absent(entry: Option<&Entry>, class: Class, negative: bool, now: Time) -> Step {
-    let unknown = if negative {
+const fn unknown(negative: bool) -> Step {
+    if negative {
         Step::RememberAbsent
     } else {
         Step::PassAbsent
-    };
+    }
+}
+
+fn after_absent(entry: Option<&Entry>, class: Class, negative: bool, now: Time) -> Step {
+    let unknown = unknown(negative);
     let Some(entry) = entry.filter(|entry| !entry.is_absent()) else {
         return unknown;
     };
@@ -159,6 +166,24 @@ mod tests {
             START.plus(age),
         );
         assert_eq!(step, expected, "{answer:?} {class:?} {age:?}");
+    }
+
+    #[test]
+    fn what_is_gone_for_certain_does_not_stay() {
+        let stored = body();
+        for class in Class::ALL {
+            check(
+                Answer::Gone,
+                Some(&stored),
+                class,
+                Duration::ZERO,
+                Step::RememberAbsent,
+            );
+        }
+        let rule = (Class::Immutable, false);
+        let freshness = Freshness::default();
+        let step = absorb(Answer::Gone, Some(&stored), rule, &freshness, START);
+        assert_eq!(step, Step::PassAbsent);
     }
 
     #[test]

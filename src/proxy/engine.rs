@@ -86,8 +86,9 @@ impl Engine {
         (store, feed): (Store, Feed),
         clock: Clock,
         metrics: Arc<Metrics>,
-        options: Options,
+        mut options: Options,
     ) -> Arc<Self> {
+        options.freshness = feed.lifetimes(options.freshness);
         let older = store
             .recall(&bases_note(feed.name()))
             .await

@@ -123,6 +123,9 @@ impl Fill {
         if answer == Answer::NotModified && self.seen.as_ref().is_none_or(elsewhere) {
             return Answer::Unavailable;
         }
+        if fetched.status == http::StatusCode::GONE && self.engine.feed.is_folder() {
+            return Answer::Gone;
+        }
         answer
     }
 
@@ -291,6 +294,7 @@ impl Fill {
 
     pub(super) fn contradicts(&self, stored: Stored) -> bool {
         self.target.rule.class == Class::Immutable
+            && !self.engine.feed.is_folder()
             && self.stored_body().is_some_and(|known| known != stored)
             && !self.is_outdated()
     }

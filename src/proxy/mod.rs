@@ -272,7 +272,7 @@ impl Proxy {
         let status = fetched.status.as_u16();
         match Answer::of_status(status) {
             Answer::Body => Ok(reply::head_reply(&fetched.headers)),
-            Answer::Absent => Err(Error::NotFound),
+            Answer::Absent | Answer::Gone => Err(Error::NotFound),
             Answer::Refused => Err(Error::Refused(status)),
             Answer::Denied => Err(engine.denied(status, &fetched.url)),
             _ => Err(Error::unusable(format!(

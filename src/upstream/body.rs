@@ -4,6 +4,7 @@
 //! content coding both said that the body is whole; everything else is an error, once, and then
 //! nothing.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use hyper::body::{Body as _, Frame, Incoming};
 use super::decode::{DecodeError, Decoder};
 use super::error::{Kind, UpstreamError};
 use super::limit::Permit;
+use crate::folder;
 
 /// The limits of one body.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +34,40 @@ pub(super) struct Limits {
 /// What an encoding may add to a body that it does not shorten, in bytes.
 const ENCODING_OVERHEAD: u64 = 1 << 20;
 
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Source {
+    Network(Incoming),
+    Folder(folder::Body),
+}
+
+/// Why no more bytes come.
+enum Broken {
+    Network(hyper::Error),
+    Folder(io::Error),
+}
+
+impl Source {
+    /// What is delivered next; `None` at the end. Nothing is lost when the future is dropped.
+    async fn frame(&mut self) -> Option<Result<Bytes, Broken>> {
+        match self {
+            Self::Network(incoming) => {
+                let frame = incoming.frame().await?;
+                let data = |frame: Frame<Bytes>| frame.into_data().unwrap_or_default();
+                Some(frame.map(data).map_err(Broken::Network))
+            }
+            Self::Folder(body) => Some(body.next().await?.map_err(Broken::Folder)),
+        }
+    }
+}
+
 /// A body as it arrives; dropping it closes the connection unless the body was finished, and frees
 /// its place among the feed's connections.
 #[derive(Debug)]
 pub struct UpstreamBody {
     what: String,
     limits: Limits,
-    source: Option<(Incoming, Permit)>,
+    source: Option<(Source, Permit)>,
     decoder: Decoder,
     /// Received and not yet decoded.
     input: Bytes,
@@ -65,7 +94,7 @@ impl UpstreamBody {
         let mut body = Self {
             what,
             limits,
-            source: Some((source, permit)),
+            source: Some((Source::Network(source), permit)),
             decoder: Decoder::Identity,
             input: Bytes::new(),
             received: 0,
@@ -81,6 +110,31 @@ impl UpstreamBody {
                 return Err(error);
             }
             body.fail(error);
+        }
+        Ok(body)
+    }
+
+    /// The body of a folder's answer.
+    pub(super) fn local(
+        what: String,
+        (source, permit): (folder::Body, Permit),
+        limits: Limits,
+    ) -> Result<Self, UpstreamError> {
+        let length = source.length();
+        let body = Self {
+            what,
+            limits,
+            source: Some((Source::Folder(source), permit)),
+            decoder: Decoder::Identity,
+            input: Bytes::new(),
+            received: 0,
+            decoded: 0,
+            length: Some(length),
+            framed: true,
+            failure: None,
+        };
+        if length > limits.size_max {
+            return Err(body.too_large());
         }
         Ok(body)
     }
@@ -134,11 +188,11 @@ impl UpstreamBody {
         }
     }
 
-    /// Takes over what the connection delivered; `None` is its end.
-    fn accept(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) {
-        match frame {
-            Some(Ok(frame)) => {
-                self.input = frame.into_data().unwrap_or_default();
+    /// Takes over what the source delivered; `None` is its end.
+    fn accept(&mut self, data: Option<Result<Bytes, Broken>>) {
+        match data {
+            Some(Ok(data)) => {
+                self.input = data;
                 self.received += self.input.len() as u64;
                 // Encoded bytes that decode to nothing must not be read for ever.
                 if self.received > self.limits.size_max.saturating_add(ENCODING_OVERHEAD) {
@@ -146,7 +200,13 @@ impl UpstreamBody {
                     self.fail(error);
                 }
             }
-            Some(Err(error)) => self.fail(UpstreamError::of_body(&self.what, error)),
+            Some(Err(Broken::Network(error))) => {
+                self.fail(UpstreamError::of_body(&self.what, error));
+            }
+            Some(Err(Broken::Folder(error))) => {
+                let why = "the file cannot be read";
+                self.fail(UpstreamError::caused(Kind::Folder, &self.what, why, error));
+            }
             None => {
                 self.source = None;
                 if let Err(error) = self.decoder.finish() {

@@ -37,6 +37,8 @@ pub enum Kind {
     Status(u16),
     /// Not HTTP, or a URL that cannot be requested.
     Protocol,
+    /// A feed that is a folder, or a file in it, cannot be read.
+    Folder,
     /// Too many requests wait for this feed already, or one waited too long for its turn.
     Busy,
 }
@@ -56,6 +58,7 @@ impl Kind {
             Self::Status(429) => "429",
             Self::Status(_) => "5xx",
             Self::Protocol => "protocol",
+            Self::Folder => "folder",
             Self::Busy => "busy",
         }
     }
@@ -241,6 +244,7 @@ mod tests {
             Kind::BadEncoding,
             Kind::TooLarge,
             Kind::Protocol,
+            Kind::Folder,
         ] {
             check(kind, false);
         }

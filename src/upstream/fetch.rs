@@ -122,6 +122,9 @@ impl Feed {
     async fn attempt(&self, request: &Fetch<'_>, url: &Url) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, url);
         let permit = self.gate.admit(&what).await?;
+        if let Some(folder) = &self.folder {
+            return self.ask_folder(folder, (request, url), permit).await;
+        }
         let watch = Stopwatch::start();
         let limit = self.options.header_timeout;
         let Ok(answer) = timeout(limit, self.follow(request, url)).await else {

@@ -1,7 +1,7 @@
 //! What is asked of upstreams: one [`Feed`] each, with its own client, limits and retries.
 //!
 //! Knows HTTP, not NuGet: which URL to ask and what a status means is decided above. Nothing is
-//! kept here but open connections.
+//! kept here but open connections. A feed that is a folder is asked in the same terms.
 //!
 //! Invariants: nothing of a client's credentials or cookies is passed on; the feed's own goes only to
 //! the origins it is for; a body ends without an
@@ -14,6 +14,7 @@ mod decode;
 mod error;
 mod fetch;
 mod limit;
+mod local;
 mod pass;
 mod push;
 mod redirect;
@@ -27,6 +28,7 @@ use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::config::Credential;
+use crate::folder::Folder;
 
 pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
@@ -40,7 +42,7 @@ pub use redirect::authority;
 pub struct FeedOptions {
     /// Its name in the configuration, for messages.
     pub name: String,
-    /// Its service index, http or https.
+    /// Its service index, http or https; or a folder of packages, as a `file` URL.
     pub url: Url,
     /// Further hosts a redirect may lead to: `host`, `host:port` or `*.suffix`.
     pub redirect_hosts: Vec<String>,
@@ -73,14 +75,17 @@ pub struct Feed {
     pusher: client::Client<push::RelayBody>,
     push_gate: limit::Gate,
     authorizer: Option<credential::Authorizer>,
+    /// What is asked instead of the network.
+    folder: Option<Folder>,
 }
 
 impl Feed {
     /// A feed that has asked nothing yet: needs neither the network nor certificates of the
-    /// platform. Fails on a URL that is not http(s), on unreadable extra roots, and on a credential
-    /// that no header can carry.
-    pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
+    /// platform. Fails on a URL that is neither http(s) nor a folder, on unreadable extra roots, and
+    /// on a credential that no header can carry.
+    pub fn new(mut options: FeedOptions) -> Result<Self, UpstreamError> {
         let what = format!("feed {}", options.name);
+        let folder = local::folder(&mut options)?;
         if !matches!(options.url.scheme(), "http" | "https") {
             let why = format!(
                 "scheme {:?} is neither http nor https",
@@ -118,6 +123,7 @@ impl Feed {
             pusher,
             push_gate,
             authorizer: authorizer.transpose()?,
+            folder,
         })
     }
 
@@ -131,7 +137,7 @@ impl Feed {
         &self.options.pass_types
     }
 
-    /// Its service index.
+    /// Its service index; that of a folder is below a host that does not exist.
     pub const fn url(&self) -> &Url {
         &self.options.url
     }

@@ -32,6 +32,8 @@ pub struct Bench {
     pub source: String,
     /// Whether that is the feed itself.
     pub direct: bool,
+    /// Whether nugate's feed is a folder, which knows no vulnerabilities.
+    pub folder: bool,
     /// The feed's packages by the digest of their bytes: lower-case id and version.
     pub packages: BTreeMap<[u8; 32], Identity>,
     /// Folder of installed clients.
@@ -43,6 +45,7 @@ pub struct Bench {
     /// one user; none when clients ask the feed itself.
     guarded: Option<Nugate>,
     _nugate: Option<Nugate>,
+    _folder: Option<TempDir>,
     _runtime: Runtime,
 }
 
@@ -96,6 +99,7 @@ impl Bench {
         Self {
             source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
             direct,
+            folder: false,
             packages,
             tools,
             wrappers,
@@ -103,6 +107,7 @@ impl Bench {
             feed,
             guarded,
             _nugate: nugate,
+            _folder: None,
             _runtime: runtime,
         }
     }
@@ -129,6 +134,24 @@ impl Bench {
         let path = home.join("guarded.config");
         fs::write(&path, text).map_err(|error| error.to_string())?;
         Ok(path)
+    }
+
+    /// The same packages, with nugate in front of a folder that they lie in.
+    pub fn over_a_folder(self, feed: &ExampleFeed) -> Self {
+        let folder = TempDir::new().unwrap();
+        for (number, release) in feed.by_commit().into_iter().enumerate() {
+            let path = folder.path().join(format!("{number}.nupkg"));
+            fs::write(path, &release.nupkg).unwrap();
+        }
+        let nugate = Nugate::start(&format!("folder:{}", folder.path().display()));
+        Self {
+            source: nugate.source.clone(),
+            direct: false,
+            folder: true,
+            _nugate: Some(nugate),
+            _folder: Some(folder),
+            ..self
+        }
     }
 
     /// Runs a wrapper in `home`; what it printed, or why it failed.

@@ -237,6 +237,12 @@ impl Case {
         !bench.direct || !self.name.ends_with("over V2")
     }
 
+    /// Whether the feed has what it is about.
+    pub fn possible(&self, bench: &Bench) -> bool {
+        let lacking = ["reads vulnerabilities", "pushes", "over https"];
+        !bench.folder || !lacking.iter().any(|part| self.name.contains(part))
+    }
+
     /// Runs it.
     pub fn run(&self, bench: &Bench) -> Result<(), Failure> {
         for round in ["first", "second"] {
@@ -309,7 +315,9 @@ fn restore(bench: &Bench, home: &Path) -> Result<(), Failure> {
         NUGET7,
         &["restore2", &bench.source, "Closure.App=[2.0.0, )"],
     )?;
-    expect(&said, "NU1904")?;
+    if !bench.folder {
+        expect(&said, "NU1904")?;
+    }
     expect(&said, "\"success\":true")
 }
 

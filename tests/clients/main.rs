@@ -4,6 +4,7 @@
 //! and passes. Environment: `NGTEST_CLIENTS` (folder of installed clients), `NGTEST_SHARED` (folder
 //! whose `clients/` has their wrappers), `NGTEST_BIN` (program to test), `NGTEST_DIRECT` (clients
 //! ask the feed itself, to prove the feed), `NGTEST_ONLY` (part of the names of the cases to run).
+//! The cases run twice: nugate asks the feed, and it has the same packages in a folder.
 //! One line per case and a closing line `N passed, M failed`.
 #![allow(
     clippy::unwrap_used,
@@ -31,19 +32,38 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let bench = Bench::start(feed::feed().guarded_by(publish::KEY), tools, wrappers);
+    let mut bench = Bench::start(feed::feed().guarded_by(publish::KEY), tools, wrappers);
     let only = std::env::var("NGTEST_ONLY").unwrap_or_default();
+    let (mut passed, mut failed) = run(&bench, &only);
+    if !bench.direct {
+        println!("over a folder:");
+        bench = bench.over_a_folder(&feed::feed());
+        let (more_passed, more_failed) = run(&bench, &only);
+        passed += more_passed;
+        failed += more_failed;
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs the cases whose names contain `only`: how many passed and failed.
+fn run(bench: &Bench, only: &str) -> (usize, usize) {
     let (mut passed, mut failed) = (0, 0);
-    for case in CASES.iter().filter(|case| case.name.contains(&only)) {
-        if !case.applies(&bench) {
+    let of_feed = |case: &&cases::Case| case.name.contains(only) && case.possible(bench);
+    for case in CASES.iter().filter(of_feed) {
+        if !case.applies(bench) {
             println!("skipped {}: nugate is not there", case.name);
             continue;
         }
-        if !case.installed(&bench) {
+        if !case.installed(bench) {
             println!("skipped {}: not installed", case.name);
             continue;
         }
-        match case.run(&bench) {
+        match case.run(bench) {
             Ok(()) => {
                 println!("ok {}", case.name);
                 passed += 1;
@@ -54,10 +74,5 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    (passed, failed)
 }

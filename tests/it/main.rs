@@ -16,6 +16,7 @@ mod crawl;
 mod credentials;
 mod demo;
 mod feeds;
+mod folder;
 mod harness;
 mod hit_miss;
 mod http;

@@ -10,7 +10,7 @@ pub mod until;
 pub mod upstream;
 pub mod world;
 
-pub use client::{get, head};
+pub use client::{Response, get, head};
 pub use group::GroupWorld;
 pub use program::Program;
 pub use until::{stored, until};
