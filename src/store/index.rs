@@ -17,9 +17,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, StoreErrorKind, blocking};
+use super::responses;
 use super::table::{self, Totals};
 use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
-use crate::entry::{Entry, Key};
+use crate::entry::{Entry, Kept, Key};
 
 /// Memory for hot entries, in bytes: some 100,000 entries.
 const HOT: u64 = 48 * 1024 * 1024;
@@ -159,6 +160,29 @@ impl Index {
     pub(super) async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let name = name.to_owned();
         self.read(move |db| table::recall(db, &name)).await
+    }
+
+    /// The responses of a URI.
+    pub(super) async fn responses(&self, uri: &str) -> Result<Vec<Kept>, StoreError> {
+        let uri = uri.to_owned();
+        self.read(move |db| responses::responses(db, &uri)).await
+    }
+
+    /// Writes a response over the one of the same variant.
+    pub(super) async fn keep_response(
+        &self,
+        uri: &str,
+        variant: String,
+        kept: Arc<Kept>,
+    ) -> Result<(), StoreError> {
+        let task = Task::Keep(uri.to_owned(), variant, kept);
+        self.order(task).await.map(drop)
+    }
+
+    /// Removes the responses of a URI.
+    pub(super) async fn forget_responses(&self, uri: &str) -> Result<(), StoreError> {
+        let task = Task::ForgetResponses(uri.to_owned());
+        self.order(task).await.map(drop)
     }
 
     /// The totals once they have been counted.

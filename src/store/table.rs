@@ -6,6 +6,7 @@
 use http::HeaderValue;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
+use super::responses;
 use crate::clock::Time;
 use crate::entry::{Digest, Entry, Key, Stored, Validators};
 
@@ -53,11 +54,14 @@ pub struct Totals {
     pub bodies_bytes: u64,
     /// Remembered 404s.
     pub absent: u64,
+    /// Responses of raw routes, which count as entries too.
+    pub responses: u64,
 }
 
 /// Creates what is missing, or fails when the file is not such a database.
 pub(super) fn prepare(db: &Connection) -> Result<()> {
     db.execute_batch(SCHEMA)?;
+    db.execute_batch(responses::SCHEMA)?;
     db.prepare(&format!("SELECT {COLUMNS} FROM entries LIMIT 1"))?
         .query_row([], |_| Ok(()))
         .optional()?;
@@ -150,13 +154,16 @@ pub(super) fn bound_absent(db: &Connection, most: u64, totals: &mut Totals) -> R
 /// The totals, counted anew: reads two whole indexes.
 pub(super) fn count(db: &Connection) -> Result<Totals> {
     let number = |sql: &str| db.query_row(sql, [], |row| Ok(from_sql(row.get(0)?)));
+    let responses = number("SELECT count(*) FROM responses")?;
     Ok(Totals {
-        entries: number("SELECT count(*) FROM entries")?,
+        entries: number("SELECT count(*) FROM entries")? + responses,
         bodies_bytes: number(
             "SELECT ifnull(sum(size), 0) FROM \
-             (SELECT size FROM entries WHERE digest IS NOT NULL GROUP BY digest)",
+             (SELECT digest, size FROM entries WHERE digest IS NOT NULL \
+             UNION SELECT digest, size FROM responses)",
         )?,
         absent: number("SELECT count(*) FROM entries WHERE digest IS NULL")?,
+        responses,
     })
 }
 
@@ -177,15 +184,16 @@ pub(super) fn recall(db: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
         .optional()
 }
 
-fn statement<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>> {
+pub(super) fn statement<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>> {
     db.prepare_cached(sql)
 }
 
-/// Whether any entry names this body.
-fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
+/// Whether any entry or response names this body.
+pub(super) fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
     let Some(body) = body else { return Ok(false) };
-    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?
-        .exists([body.digest.as_bytes()])
+    let sql = "SELECT 1 FROM entries WHERE digest = ?1 \
+               UNION ALL SELECT 1 FROM responses WHERE digest = ?1 LIMIT 1";
+    statement(db, sql)?.exists([body.digest.as_bytes()])
 }
 
 fn write(db: &Connection, key: &Key, entry: &Entry) -> Result<()> {
@@ -233,7 +241,7 @@ fn read_body(row: &Row<'_>) -> Result<Option<Stored>> {
     Ok(body(row.get(0)?, row.get(1)?))
 }
 
-fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
+pub(super) fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
     Some(Stored {
         digest: Digest::from_slice(&digest?)?,
         size: from_sql(size),
@@ -241,11 +249,11 @@ fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
 }
 
 /// SQLite's integers are signed; sizes and times stay far below the limit.
-fn to_sql(number: u64) -> i64 {
+pub(super) fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn from_sql(number: i64) -> u64 {
+pub(super) fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
@@ -323,6 +331,7 @@ mod tests {
             entries: 4,
             bodies_bytes: 9,
             absent: 2,
+            responses: 0,
         };
         assert_eq!(totals, expected);
     }

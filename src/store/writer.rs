@@ -10,8 +10,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, StoreErrorKind};
+use super::responses;
 use super::table::{self, Totals};
-use crate::entry::{Entry, Key};
+use crate::entry::{Entry, Kept, Key};
 
 /// How many orders may wait; whoever brings more waits with them.
 pub(super) const QUEUE: usize = 1024;
@@ -34,6 +35,10 @@ pub(super) enum Task {
     Forget(String),
     Remove(Key),
     Remember(String, Vec<u8>),
+    /// A response, by URI and variant.
+    Keep(String, String, Arc<Kept>),
+    /// All responses of a URI.
+    ForgetResponses(String),
     /// Nothing; answered after everything before it is committed.
     Sync,
     /// Answered after everything before it is committed and the database is closed.
@@ -133,6 +138,10 @@ fn carry_out(db: &Connection, task: &Task, totals: &mut Totals) -> rusqlite::Res
         Task::Forget(prefix) => table::forget(db, prefix, totals),
         Task::Remove(key) => table::remove(db, key, totals).map(|()| 0),
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
+        Task::Keep(uri, variant, kept) => {
+            responses::keep(db, (uri, variant), kept, totals).map(|()| 0)
+        }
+        Task::ForgetResponses(uri) => responses::forget(db, uri, totals),
         Task::Sync | Task::Close => Ok(0),
     }
 }
