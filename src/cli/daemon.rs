@@ -8,10 +8,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::config::Config;
+use crate::config::{Config, GenericConfig};
 use crate::jobs::discover;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
+use crate::policy::http::Lifetimes;
+use crate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::{self, App, BaseRules, Limits};
 use crate::store::{Store, StoreError, StoreOptions, Totals};
@@ -29,6 +31,14 @@ pub enum StartError {
     /// The cache directory cannot be used.
     #[error("the cache cannot be opened: {0}")]
     Store(#[from] StoreError),
+    /// The settings of a generic route cannot be used.
+    #[error("route raw.{name} cannot be used: {source}")]
+    Route {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: UpstreamError,
+    },
     /// The feed's settings cannot be used.
     #[error("the feed cannot be used: {0}")]
     Feed(#[from] UpstreamError),
@@ -62,6 +72,7 @@ impl Daemon {
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let feed = Feed::new(feed_options(config))?;
+        let routes = routes(config)?;
         let metrics = Arc::new(Metrics::new()?);
         let store = Store::open(StoreOptions {
             dir: config.cache.dir.clone(),
@@ -78,6 +89,14 @@ impl Daemon {
             .await
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
+        let raw = Generic::new(GenericParts {
+            store: store.clone(),
+            clock: Clock::System,
+            metrics: Arc::clone(&metrics),
+            network: config.network,
+            document_size_max: config.cache.document_size_max,
+            routes,
+        });
         let proxy = Proxy::new(Parts {
             store,
             feed,
@@ -94,7 +113,7 @@ impl Daemon {
         Ok(Self {
             listener,
             address,
-            app: Arc::new(App::new(proxy, bases)),
+            app: Arc::new(App::new(proxy, bases).with_raw(raw)),
             limits: Limits {
                 connections_max: config.connections_max as usize,
                 shutdown_timeout: config.shutdown_timeout,
@@ -116,6 +135,7 @@ impl Daemon {
 
     /// Serves until `shutdown`; then finishes what is under way, within the limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let app = Arc::clone(&self.app);
         let proxy = self.app.proxy().clone();
         let discovery =
             (self.network != Network::Offline).then(|| tokio::spawn(discover::run(proxy.clone())));
@@ -131,9 +151,11 @@ impl Daemon {
         }
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
-        proxy
-            .close(self.limits.shutdown_timeout.saturating_sub(used))
-            .await;
+        let left = self.limits.shutdown_timeout.saturating_sub(used);
+        let waited = Stopwatch::start();
+        // What is cut off here is told by `close`, or is a fetch of the next request.
+        let _ = tokio::time::timeout(left, app.quiet()).await;
+        proxy.close(left.saturating_sub(waited.elapsed())).await;
     }
 }
 
@@ -155,6 +177,43 @@ fn feed_options(config: &Config) -> FeedOptions {
         requests_per_second: feed.requests_per_second,
         extra_roots: Vec::new(),
     }
+}
+
+/// The generic routes. They share the limits of the feed, and nothing else of it.
+fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
+    let of = |raw: &GenericConfig| {
+        let options = RouteOptions {
+            name: raw.name.clone(),
+            url: raw.url.clone(),
+            unsafe_methods: raw.unsafe_methods,
+            relay_credentials: raw.relay_credentials,
+            lifetimes: Lifetimes {
+                default: raw.ttl,
+                heuristic_max: raw.heuristic_ttl,
+                stale_if_unreachable: raw.stale_if_unreachable,
+            },
+            size_max: config.cache.package_size_max,
+            rewrite: raw.rewrite.clone(),
+        };
+        let hosts = raw.redirect_hosts.iter();
+        let upstream = FeedOptions {
+            name: format!("raw.{}", raw.name),
+            url: raw.url.clone(),
+            redirect_hosts: hosts.map(ToString::to_string).collect(),
+            connect_timeout: config.feed.connect_timeout,
+            header_timeout: config.feed.header_timeout,
+            idle_timeout: config.feed.idle_timeout,
+            attempts: 1,
+            connections_max: config.feed.connections_max as usize,
+            requests_per_second: config.feed.requests_per_second,
+            extra_roots: Vec::new(),
+        };
+        Route::new(options, upstream).map_err(|source| StartError::Route {
+            name: raw.name.clone(),
+            source,
+        })
+    };
+    config.raw.iter().map(of).collect()
 }
 
 fn options(config: &Config) -> Options {

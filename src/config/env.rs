@@ -43,12 +43,12 @@ impl RawConfig {
                 self.errors.push(mistake(name, message));
                 continue;
             };
-            if let Some(feed) = &feed {
+            if let Some(feed) = feed.as_ref().filter(|_| setting.key.starts_with("feeds.")) {
                 self.name_feed(feed, &place);
             }
             let key = setting.key.to_owned();
             let key = feed.map_or(key.clone(), |feed| key.replace("NAME", &feed));
-            if let Some(other) = found.iter().find(|other| other.setting.key == setting.key) {
+            if let Some(other) = found.iter().find(|other| other.key == key) {
                 let message = format!("is set a second time, first by {}", other.place);
                 self.errors.push(mistake(&key, message));
             }

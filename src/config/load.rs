@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::error::{ConfigError, ConfigErrors, Place};
+use super::generic;
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
@@ -63,6 +64,7 @@ impl Config {
                 connections_max: 0,
                 requests_per_second: 0,
             },
+            raw: Vec::new(),
             cache: CacheConfig {
                 dir: PathBuf::new(),
                 memory: 0,
@@ -91,6 +93,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     }
     raw.add_environment(&sources.environment);
     raw.add_flags(&sources.flags);
+    generic::complete(&mut raw);
 
     let mut config = Config::blank();
     for written in &raw.written {
@@ -111,7 +114,8 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     }
     if raw.errors.is_empty() {
         let origins = settings()
-            .map(|setting| origin(setting, &config, &raw))
+            .flat_map(|setting| keys(setting, &config).map(move |key| (setting, key)))
+            .map(|(setting, key)| origin((setting, key), &config, &raw))
             .collect();
         Ok((config, origins))
     } else {
@@ -122,7 +126,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
 /// The defaults as a file, with dotted keys.
 fn format_defaults() -> String {
     settings()
-        .filter(|setting| !setting.default.is_empty())
+        .filter(|setting| !setting.default.is_empty() && !setting.key.starts_with(generic::PREFIX))
         .flat_map(|setting| {
             let key = setting.key.replace("NAME", DEFAULT_FEED);
             [
@@ -136,6 +140,7 @@ fn format_defaults() -> String {
 }
 
 fn apply(written: &Written, config: &mut Config, errors: &mut Vec<ConfigError>) {
+    config.turn_to(&written.key);
     for problem in written
         .setting
         .apply(config, &written.value)
@@ -198,11 +203,25 @@ fn default_dir(environment: &[(String, String)]) -> Option<PathBuf> {
         .map(|dir| dir.join("nugate"))
 }
 
-fn origin(setting: &'static Setting, config: &Config, raw: &RawConfig) -> Origin {
+/// The keys of a setting: one for each route that has it, one with the feed's own name else.
+fn keys(setting: &Setting, config: &Config) -> impl Iterator<Item = String> {
+    let names: Vec<&str> = if setting.key.starts_with(generic::PREFIX) {
+        config.raw.iter().map(|route| route.name.as_str()).collect()
+    } else {
+        vec![&config.feed.name]
+    };
+    let keys = names
+        .into_iter()
+        .map(|name| setting.key.replace("NAME", name));
+    keys.collect::<Vec<_>>().into_iter()
+}
+
+fn origin((setting, key): (&Setting, String), config: &Config, raw: &RawConfig) -> Origin {
+    let named = setting.key.starts_with(generic::PREFIX);
     let winner = raw
         .written
         .iter()
-        .rfind(|written| written.setting.key == setting.key);
+        .rfind(|written| written.setting.key == setting.key && (!named || written.key == key));
     let value = match winner {
         Some(written) => written.value.shown(),
         None if setting.key == "cache.dir" => {
@@ -211,7 +230,7 @@ fn origin(setting: &'static Setting, config: &Config, raw: &RawConfig) -> Origin
         None => String::new(),
     };
     Origin {
-        key: setting.key.replace("NAME", &config.feed.name),
+        key,
         value,
         place: winner.map_or(Place::Default, |written| written.place.clone()),
     }

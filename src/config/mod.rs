@@ -17,6 +17,7 @@ pub mod address;
 pub mod env;
 pub mod error;
 pub mod freshness;
+pub mod generic;
 mod load;
 mod raw;
 pub mod render;
@@ -28,6 +29,7 @@ pub mod value;
 pub use crate::nuget::service_index::WebLinks;
 pub use address::HostPattern;
 pub use error::{ConfigError, ConfigErrors, Place};
+pub use generic::GenericConfig;
 pub use load::Origin;
 pub use source::Sources;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub connections_max: u32,
     /// The feed.
     pub feed: FeedConfig,
+    /// The generic routes, in no order.
+    pub raw: Vec<GenericConfig>,
     /// The cache.
     pub cache: CacheConfig,
     /// How long documents are used.

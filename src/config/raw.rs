@@ -194,10 +194,8 @@ impl RawConfig {
                 Found::Setting(setting) => self.add_value(file, &path.join("."), setting, value),
                 Found::Table => match value.get_ref() {
                     DeValue::Table(inner) => {
-                        if let [feeds, name] = path.as_slice()
-                            && feeds == "feeds"
-                        {
-                            self.add_feed(name, &place);
+                        if let [table, name] = path.as_slice() {
+                            self.add_name((table, name), &place);
                         }
                         self.add_table(file, path, inner, end);
                     }
@@ -223,20 +221,28 @@ impl RawConfig {
         }
     }
 
-    fn add_feed(&mut self, name: &str, place: &Place) {
+    /// Checks the name of a table that may be called anything.
+    fn add_name(&mut self, (table, name): (&str, &str), place: &Place) {
+        let (what, is_feed) = match table {
+            "feeds" => ("feed", true),
+            "raw" => ("route", false),
+            _ => return,
+        };
         let fits = (1..=32).contains(&name.len())
             && name
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !fits {
             self.errors.push(ConfigError {
-                key: format!("feeds.{name}"),
+                key: format!("{table}.{name}"),
                 value: None,
                 place: place.clone(),
-                message: "is not a feed name; allowed: 1 to 32 of a-z, 0-9 and -".to_owned(),
+                message: format!("is not a {what} name; allowed: 1 to 32 of a-z, 0-9 and -"),
             });
         }
-        self.name_feed(name, place);
+        if is_feed {
+            self.name_feed(name, place);
+        }
     }
 
     fn add_value(

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::env::names;
+use super::generic::{EXAMPLE, PREFIX};
 use super::setting::Setting;
 use super::table::{DEFAULT_FEED, settings};
 
@@ -50,18 +51,33 @@ pub fn render_example() -> String {
     for setting in settings() {
         let (own, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         text.push('\n');
+        let route = own.starts_with(PREFIX);
         if own != table {
-            let _ = writeln!(text, "[{}]", own.replace("NAME", DEFAULT_FEED));
+            let named = if route { EXAMPLE.0 } else { DEFAULT_FEED };
+            // There is no route by default.
+            let sign = if route { "# " } else { "" };
+            let _ = writeln!(text, "{sign}[{}]", own.replace("NAME", named));
             table = own;
         }
         text.push_str(&comment(&describe(setting)));
-        let _ = if setting.default.is_empty() {
+        let _ = if route {
+            writeln!(text, "# {name} = {}", example(name, setting))
+        } else if setting.default.is_empty() {
             writeln!(text, "# {name} = \"\"")
         } else {
             writeln!(text, "{name} = {}", setting.default)
         };
     }
     text
+}
+
+/// A value for the route of the example file, which is ready to be switched on.
+fn example(name: &str, setting: &Setting) -> String {
+    match name {
+        "url" => format!("{:?}", EXAMPLE.1),
+        "rewrite" => "[\"tools.json\"]".to_owned(),
+        _ => setting.default.to_owned(),
+    }
 }
 
 fn describe(setting: &Setting) -> String {

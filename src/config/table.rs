@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::address::{authority, feed_url, listen, network, public_url};
 use super::freshness::FRESHNESS;
+use super::generic::GENERIC;
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, WebLinks};
 use crate::policy::class::Network;
@@ -21,7 +22,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, FEED, CACHE, FRESHNESS, LOG].into_iter().flatten()
+    [SERVER, FEED, GENERIC, CACHE, FRESHNESS, LOG]
+        .into_iter()
+        .flatten()
 }
 
 /// The settings outside of any table.

@@ -26,6 +26,12 @@ pub enum CacheStatus {
     Negative,
     /// Asked of the upstream and not kept.
     Passed,
+    /// Fetched for this request, because what is stored is for other requests (`Vary`).
+    VaryMiss,
+    /// Fetched for this request in place of a stored response that was no longer fresh.
+    Replaced,
+    /// Asked of the upstream because of the request's method, and not kept.
+    Method,
     /// Not stored, and the upstream may not be asked.
     Refused,
     /// Answered by nugate itself: no document of the upstream was involved.
@@ -92,6 +98,9 @@ impl CacheStatus {
             Self::Stale(_) => "stale",
             Self::Negative => "negative",
             Self::Passed => "passed",
+            Self::VaryMiss => "vary-miss",
+            Self::Replaced => "replaced",
+            Self::Method => "method",
             Self::Refused => "refused",
             Self::Own => "own",
         }
@@ -112,6 +121,9 @@ impl CacheStatus {
             Self::Stale(StaleReason::Changed) => "nugate; fwd=stale; detail=upstream-changed",
             Self::Negative => "nugate; hit; detail=negative",
             Self::Passed => "nugate; fwd=uri-miss",
+            Self::VaryMiss => "nugate; fwd=vary-miss; stored",
+            Self::Replaced => "nugate; fwd=stale; fwd-status=200; stored",
+            Self::Method => "nugate; fwd=method",
             Self::Refused => "nugate; detail=not-stored",
             Self::Own => "nugate; detail=own",
         }
@@ -119,7 +131,16 @@ impl CacheStatus {
 
     /// Whether the bytes of the response were spared the way from the upstream.
     pub const fn saves_bytes(self) -> bool {
-        !matches!(self, Self::Miss | Self::Passed | Self::Refused | Self::Own)
+        !matches!(
+            self,
+            Self::Miss
+                | Self::Passed
+                | Self::VaryMiss
+                | Self::Replaced
+                | Self::Method
+                | Self::Refused
+                | Self::Own
+        )
     }
 }
 

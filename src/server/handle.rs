@@ -1,24 +1,28 @@
 //! From a request to its response: routes, base URL, the proxy, headers, counters, the log line.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
 use crate::nuget::resource::View;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
+use crate::proxy::generic::Generic;
 use crate::proxy::{self, Proxy};
 use crate::server::asked::{accepts_gzip, directives_of, identity_of};
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::ResponseBody;
 use crate::server::error::{is_worth_a_warning, status_of};
-use crate::server::{own, respond, trickle};
+use crate::server::{own, raw, respond, trickle};
 
 /// Longest request target, in bytes.
 const TARGET_MAX: usize = 8192;
@@ -36,6 +40,7 @@ pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-c
 /// Everything the handling of requests shares.
 pub struct App {
     proxy: Proxy,
+    raw: Option<Generic>,
     bases: BaseRules,
     ready: AtomicBool,
     requests: AtomicU64,
@@ -55,10 +60,10 @@ pub struct Ends {
 }
 
 /// A response and what is counted of it.
-struct Answer {
-    response: Response<ResponseBody>,
-    resource: &'static str,
-    cache: CacheStatus,
+pub(super) struct Answer {
+    pub(super) response: Response<ResponseBody>,
+    pub(super) resource: &'static str,
+    pub(super) cache: CacheStatus,
 }
 
 impl App {
@@ -71,6 +76,7 @@ impl App {
             .build();
         Self {
             proxy,
+            raw: None,
             bases,
             ready: AtomicBool::new(true),
             requests: AtomicU64::new(0),
@@ -86,6 +92,21 @@ impl App {
         Self { patience, ..self }
     }
 
+    /// The same, with generic routes below `/raw/`.
+    #[must_use]
+    pub fn with_raw(self, raw: Generic) -> Self {
+        let raw = Some(raw);
+        Self { raw, ..self }
+    }
+
+    /// Waits until everything answered so far is stored.
+    pub async fn quiet(&self) {
+        if let Some(raw) = &self.raw {
+            raw.quiet().await;
+        }
+        self.proxy.quiet().await;
+    }
+
     /// The proxy behind it.
     pub const fn proxy(&self) -> &Proxy {
         &self.proxy
@@ -97,13 +118,18 @@ impl App {
     }
 
     /// Answers a request.
-    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody> {
+    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let started = Stopwatch::start();
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let id = self.request_id(&parts.headers);
-        let mut answer = self.answer(ends, &parts).await;
+        let mut answer = self.answer(ends, &parts, body).await;
         let headers = answer.response.headers_mut();
-        headers.insert(
+        // Behind those of caches between us and the origin (RFC 9211 section 2).
+        headers.append(
             CACHE_STATUS,
             HeaderValue::from_static(answer.cache.header()),
         );
@@ -118,7 +144,11 @@ impl App {
             .map(|body| body.metered(self.proxy.metrics(), saved))
     }
 
-    async fn answer(&self, ends: Ends, parts: &http::request::Parts) -> Answer {
+    async fn answer<B>(&self, ends: Ends, parts: &http::request::Parts, body: B) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let path = parts.uri.path();
         let own = |resource, response| Answer {
             response,
@@ -130,14 +160,23 @@ impl App {
             let text = format!("the request target is longer than {TARGET_MAX} bytes\n");
             return own("none", own::text(StatusCode::URI_TOO_LONG, text));
         }
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return own("none", own::not_allowed(&parts.method));
-        }
         let prefix = self.bases.prefix();
         let below = path
             .strip_prefix(prefix)
             .filter(|rest| rest.starts_with('/'))
             .unwrap_or(path);
+        if let (Some(raw), Some(path)) = (&self.raw, below.strip_prefix("/raw/")) {
+            return match self.base_of(ends, parts) {
+                Ok(base) => {
+                    let place = format!("{}raw/", base.strip_suffix("v3/").unwrap_or(&base));
+                    raw::answer(raw, (path, &place), parts, body).await
+                }
+                Err(error) => own("raw", misdirected(&error)),
+            };
+        }
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return own("none", own::not_allowed(&parts.method));
+        }
         let ready = self.ready.load(Ordering::Acquire);
         if let Some((resource, response)) = own::answer(below, &self.proxy, ready) {
             return own(resource, response);
@@ -304,7 +343,7 @@ fn drop_body(response: &mut Response<ResponseBody>) {
     }
 }
 
-fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
+pub(super) fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {
     let clean: String = text
         .chars()
         .map(|char| if char.is_ascii_graphic() { char } else { ' ' })

@@ -8,6 +8,7 @@ mod handle;
 mod listen;
 mod own;
 mod range;
+mod raw;
 mod respond;
 mod trickle;
 

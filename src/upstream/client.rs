@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body::Body;
 use http_body_util::Empty;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -26,15 +27,18 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Requests to upstreams never have a body.
-pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// Requests for documents never have a body; those that are passed on for clients may.
+pub(super) type Client<B = Empty<Bytes>> = legacy::Client<HttpsConnector<HttpConnector>, B>;
 
 /// A client that trusts the platform's certificates and `extra_roots`, and gives up on a TCP
 /// connection after `connect_timeout`. Fails only on an unreadable extra root.
-pub(super) fn build(
+pub(super) fn build<B>(
     connect_timeout: Duration,
     extra_roots: Vec<CertificateDer<'static>>,
-) -> Result<Client, rustls::Error> {
+) -> Result<Client<B>, rustls::Error>
+where
+    B: Body<Data: Send> + Send,
+{
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);

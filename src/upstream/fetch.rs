@@ -241,7 +241,7 @@ fn headers(request: &Fetch<'_>, start: &Url, same_origin: bool) -> HeaderMap {
 }
 
 /// Reads the rest of a small body, because a connection with an unread one cannot be used again.
-async fn drain(response: Response<Incoming>) {
+pub(super) async fn drain(response: Response<Incoming>) {
     let body = Limited::new(response.into_body(), DRAIN_MAX);
     // A body that is too long, too slow or broken only costs its connection.
     let _ = timeout(DRAIN_WAIT, body.collect()).await;

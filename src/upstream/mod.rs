@@ -13,6 +13,7 @@ mod error;
 mod fetch;
 mod limit;
 mod redirect;
+mod relay;
 mod retry;
 
 use std::collections::HashSet;
@@ -26,6 +27,7 @@ pub use body::UpstreamBody;
 pub use error::{Kind, UpstreamError};
 pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
 pub use redirect::authority;
+pub use relay::{Answered, Relay, RelayBody, Relayed, no_body};
 
 /// The settings of one feed.
 #[derive(Clone, Debug)]

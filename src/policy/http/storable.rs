@@ -83,7 +83,6 @@ fn fits(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use http::HeaderName;
 
