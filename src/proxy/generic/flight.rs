@@ -78,6 +78,20 @@ impl Flights {
         (seat, Some(pilot))
     }
 
+    /// Waits until what has arrived whole for a URI, and is not being confirmed, is stored.
+    pub(super) async fn published(&self, uri: &str) {
+        let key = (uri.to_owned(), String::new());
+        let Some(mut seat) = self.lock().get(&key).map(|flight| flight.subscribe()) else {
+            return;
+        };
+        let whole = match &*seat.borrow() {
+            Phase::Arriving(arrival) => arrival.draft.file().is_ok(),
+            _ => false,
+        };
+        // The pilot is dropped when all is written down, and its end of the channel with it.
+        while whole && seat.changed().await.is_ok() {}
+    }
+
     /// Lets nobody board the flights of a URI any more: what they bring is out of date.
     pub(super) fn detach(&self, uri: &str) {
         self.lock().retain(|(of, _), _| of != uri);

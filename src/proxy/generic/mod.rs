@@ -215,6 +215,10 @@ impl Walk {
 
     /// GET or HEAD.
     async fn get(&mut self) -> Result<Response, Error> {
+        if self.head || route::is_conditional(&self.errand.request) {
+            // What is there to its last byte is worth the moment until it is stored.
+            self.shared().flights.published(&self.errand.uri).await;
+        }
         let shelved = self.shared().shelf.load(&self.errand.uri).await;
         let found = vary::select(&shelved, &self.errand.request).cloned();
         let sealed_off = self.shared().network == Network::Offline;
