@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE,
+    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -135,7 +135,10 @@ fn into_response(reply: generic::Response, parts: &Parts) -> Response<ResponseBo
     *response.headers_mut() = headers;
     let ours = conditional && status == StatusCode::OK;
     let (etag, modified) = validators(response.headers());
-    if ours && respond::not_modified(etag.as_deref(), modified.as_ref(), &parts.headers) {
+    // RFC 9111 section 4.3.2: a response that does not say when it was modified was so when it was
+    // sent.
+    let known = modified.as_ref().or(response.headers().get(DATE));
+    if ours && respond::not_modified(etag.as_deref(), known, &parts.headers) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         for name in [CONTENT_TYPE, CONTENT_LENGTH] {
             response.headers_mut().remove(name);

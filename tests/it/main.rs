@@ -22,6 +22,7 @@ mod metrics;
 mod model;
 mod modes;
 mod negative;
+mod raw;
 mod revalidate;
 mod search;
 mod shapes;
