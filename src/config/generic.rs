@@ -132,17 +132,11 @@ fn is_url_of(written: &Written, name: &str) -> bool {
 }
 
 fn defaults_of(name: &str) -> String {
-    GENERIC
-        .iter()
-        .filter(|setting| !setting.default.is_empty())
-        .map(|setting| {
-            format!(
-                "{} = {}\n",
-                setting.key.replace("NAME", name),
-                setting.default
-            )
-        })
-        .collect()
+    let lines = GENERIC.iter().filter_map(|setting| {
+        let value = Some(setting.default).filter(|value| !value.is_empty())?;
+        Some(format!("{} = {value}", setting.key.replace("NAME", name)))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The URL of a route: its path ends with a slash, so that nothing beside it is reached.

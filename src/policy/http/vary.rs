@@ -56,14 +56,14 @@ where
 
 /// A short name of what a response was selected by.
 pub fn variant(selecting: &[Selecting]) -> String {
-    let mut text = String::new();
-    for (name, value) in selecting {
-        let value = value
-            .as_deref()
-            .map_or("-".to_owned(), |value| format!("+{value}"));
-        text.push_str(&format!("{name}\n{value}\n"));
-    }
-    let mut name = Digest::of(text.as_bytes()).to_hex();
+    let lines: Vec<String> = selecting
+        .iter()
+        .map(|(name, value)| match value {
+            Some(value) => format!("{name}+{value}"),
+            None => format!("{name}-"),
+        })
+        .collect();
+    let mut name = Digest::of(lines.join("\n").as_bytes()).to_hex();
     name.truncate(32);
     name
 }
@@ -79,9 +79,9 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<String> {
         members.extend(text.split(',').map(|member| member.trim().to_owned()));
     }
     if *name == ACCEPT_LANGUAGE {
-        members
-            .iter_mut()
-            .for_each(|member| member.make_ascii_lowercase());
+        for member in &mut members {
+            member.make_ascii_lowercase();
+        }
         members.sort();
     }
     Some(members.join(","))

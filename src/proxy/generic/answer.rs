@@ -19,6 +19,17 @@ use crate::proxy::error::Error;
 use crate::store::{Blob, DraftReader};
 use crate::upstream::{Answered, UpstreamBody};
 
+/// What describes the bytes of a body, which are others once its links were changed.
+const OF_BYTES: [HeaderName; 7] = [
+    LAST_MODIFIED,
+    CONTENT_RANGE,
+    ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+];
+
 /// A response on its way to a client.
 pub struct Response {
     /// Its status.
@@ -197,16 +208,6 @@ impl Walk {
         let Some(linked) = links::relinked(&body, &self.errand.route, &self.place) else {
             return body;
         };
-        // Another body than the upstream's: nothing that describes that one's bytes holds.
-        const OF_BYTES: [HeaderName; 7] = [
-            LAST_MODIFIED,
-            CONTENT_RANGE,
-            ACCEPT_RANGES,
-            HeaderName::from_static("content-md5"),
-            HeaderName::from_static("content-digest"),
-            HeaderName::from_static("repr-digest"),
-            HeaderName::from_static("digest"),
-        ];
         for name in &OF_BYTES {
             headers.remove(name);
         }

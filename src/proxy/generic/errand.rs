@@ -107,16 +107,14 @@ impl Errand {
     }
 
     async fn judge(&self, answered: Answered, requested: Time) -> Told {
-        match self.storable(&answered, requested) {
-            Some(kept) => Told::Storable(kept, answered),
-            None => {
-                // What the upstream has now may not be stored, so what it had must not stay.
-                if self.seen.is_some() && !answered.status.is_server_error() {
-                    self.shared.shelf.forget(&self.uri).await;
-                }
-                Told::Unshared(answered)
-            }
+        if let Some(kept) = self.storable(&answered, requested) {
+            return Told::Storable(kept, answered);
         }
+        // What the upstream has now may not be stored, so what it had must not stay.
+        if self.seen.is_some() && !answered.status.is_server_error() {
+            self.shared.shelf.forget(&self.uri).await;
+        }
+        Told::Unshared(answered)
     }
 
     /// The response as it may be stored, its body still to come.
@@ -175,8 +173,8 @@ impl Errand {
             ..seen.clone()
         });
         if self.may_store(&kept) {
-            let shelf = &self.shared.shelf;
-            shelf.keep(&self.uri, Arc::clone(&kept), self.epoch).await;
+            let (uri, update) = (&self.uri, Arc::clone(&kept));
+            self.shared.shelf.keep(uri, update, self.epoch).await;
         } else if !self.no_store {
             self.shared.shelf.forget(&self.uri).await;
         }
@@ -225,8 +223,8 @@ impl Receiving {
             Err(error) => return self.arrival.draft.fail(error),
         };
         finished.draft.release();
-        let shelf = &self.errand.shared.shelf;
-        if shelf.seal(&finished).await {
+        let shared = &self.errand.shared;
+        if shared.shelf.seal(&finished).await {
             let body = Stored {
                 digest: finished.digest,
                 size: finished.size,
@@ -234,7 +232,8 @@ impl Receiving {
             let mut kept = Kept::clone(&self.arrival.kept);
             kept.headers.remove(CONTENT_LENGTH);
             let kept = Arc::new(Kept { body, ..kept });
-            shelf.keep(&self.errand.uri, kept, self.errand.epoch).await;
+            let (uri, epoch) = (&self.errand.uri, self.errand.epoch);
+            shared.shelf.keep(uri, kept, epoch).await;
         }
     }
 
