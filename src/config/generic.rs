@@ -247,3 +247,80 @@ pub(super) const GENERIC: &[Setting] = &[
         short: None,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn sources(file: &str, environment: &[(&str, &str)]) -> Sources {
+        let environment = [&[("HOME", "/home/n")], environment].concat().into_iter();
+        Sources {
+            file: Some((PathBuf::from("n.toml"), file.to_owned())),
+            environment: environment
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            flags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_route_has_its_settings_and_the_defaults() {
+        let file = "[raw.dist]\nurl = 'https://dist.nuget.org'\nrewrite = ['tools.json']\n\
+                    [raw.own]\nurl = 'http://h/a'\nttl = '5s'\ncredentials = 'relay'\n";
+        let environment = [
+            ("NUGATE_RAW__DIST__UNSAFE_METHODS", "true"),
+            ("NUGATE_RAW__THIRD__URL", "http://third/"),
+        ];
+        let sources = sources(file, &environment);
+        let mut routes = Config::load(&sources).unwrap().raw;
+        routes.sort_by(|a, b| a.name.cmp(&b.name));
+        let week = Duration::from_hours(24 * 7);
+        let expected = |name: &str, url: &str| GenericConfig {
+            url: url.parse().unwrap(),
+            stale_if_unreachable: week,
+            ..GenericConfig::blank(name)
+        };
+        let dist = GenericConfig {
+            unsafe_methods: true,
+            rewrite: vec!["tools.json".to_owned()],
+            ..expected("dist", "https://dist.nuget.org/")
+        };
+        let own = GenericConfig {
+            ttl: Duration::from_secs(5),
+            relay_credentials: true,
+            ..expected("own", "http://h/a/")
+        };
+        assert_eq!(routes, [dist, own, expected("third", "http://third/")]);
+        let origins = Config::explain(&sources).unwrap();
+        let of = |key: &str| {
+            let origin = origins.iter().find(|origin| origin.key == key).unwrap();
+            format!("{} {}", origin.value, origin.place)
+        };
+        assert_eq!(of("raw.own.ttl"), "\"5s\" n.toml:6:7");
+        assert_eq!(of("raw.dist.ttl"), "\"0s\" default");
+    }
+
+    #[test]
+    fn mistakes_in_routes_are_told_with_their_places() {
+        let file = "[raw.dist]\nunsafe_methods = 1\nrewrite = ['/x', 'a b']\n[raw.B]\n\
+                    url = 'ftp://h/'\n[raw.c]\nurl = 'http://h/'\nredirect_hosts = ['a/b']\nulr = 1\n";
+        let wrong = Config::load(&sources(file, &[])).unwrap_err().to_string();
+        let lines: Vec<_> = wrong.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "n.toml:4:6: raw.B: is not a route name; allowed: 1 to 32 of a-z, 0-9 and -",
+                "n.toml:9:1: raw.c.ulr: is not a known key, did you mean `raw.c.url`",
+                "n.toml:2:18: raw.dist.url: is missing: a route needs the URL it leads to",
+                "n.toml:2:18: raw.dist.unsafe_methods = 1: is a whole number, not a switch; allowed: true or false",
+                "n.toml:3:12: raw.dist.rewrite = \"/x\": is not a path below the URL of the route; allowed: a list, each a path below the URL, such as tools.json",
+                "n.toml:3:18: raw.dist.rewrite = \"a b\": is not a path below the URL of the route; allowed: a list, each a path below the URL, such as tools.json",
+                "n.toml:5:7: raw.B.url = \"ftp://h/\": has the scheme `ftp`; allowed: an absolute http or https URL without query, fragment, user name and password",
+                "n.toml:8:19: raw.c.redirect_hosts = \"a/b\": is not a host name; allowed: a list, each a host name, or *.domain for all hosts below it",
+            ]
+        );
+    }
+}

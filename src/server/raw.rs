@@ -9,15 +9,16 @@ use http::header::{
     ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, RANGE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
+use url::Url;
 
 use crate::observe::CacheStatus;
 use crate::proxy::generic::{self, Content, Generic, Request, Route};
 use crate::server::body::ResponseBody;
 use crate::server::error::status_of;
-use crate::server::handle::Answer;
+use crate::server::handle::{Answer, insert_warning};
 use crate::server::range::{self, Wanted};
 use crate::server::{own, respond};
 
@@ -45,18 +46,35 @@ where
     let Some(route) = generic.route(name) else {
         return own(own::text(StatusCode::NOT_FOUND, "no such route\n"));
     };
-    if let Some(refused) = refusal(generic, route, parts) {
-        return own(refused);
-    }
     let Some(url) = route.url_of(below, parts.uri.query()) else {
         let text = "the path leads out of the route\n";
         return own(own::text(StatusCode::BAD_REQUEST, text));
     };
+    let place = format!("{place}{name}/");
+    pass(generic, (route, url, place), parts, body).await
+}
+
+/// Answers a request by the response of `url`, which the caller answers for, under the rules of
+/// `route`; links that are changed lead to `place`.
+pub(super) async fn pass<B>(
+    generic: &Generic,
+    (route, url, place): (&Arc<Route>, Url, String),
+    parts: &Parts,
+    body: B,
+) -> Answer
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    if let Some(refused) = refusal(generic, route, parts) {
+        return own(refused);
+    }
     let request = Request {
         method: parts.method.clone(),
         headers: parts.headers.clone(),
         body: Limited::new(body, BODY_MAX).boxed_unsync(),
-        place: format!("{place}{name}/"),
+        place,
+        whole: parts.version < Version::HTTP_11,
     };
     match generic.serve(route, url, request).await {
         Ok(response) => {
@@ -64,10 +82,8 @@ where
             let cause = response.cause.clone();
             let mut response = into_response(response, parts);
             if let Some(cause) = cause {
-                super::handle::insert_warning(
-                    &mut response,
-                    &format!("nugate served a stored copy: {cause}"),
-                );
+                let text = format!("nugate served a stored copy: {cause}");
+                insert_warning(&mut response, &text);
             }
             Answer {
                 response,

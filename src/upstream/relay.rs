@@ -1,8 +1,9 @@
 //! Requests of clients passed on as they are: any method, any fields, a body.
 //!
 //! The counterpart of [`Feed::fetch`](super::Feed::fetch) for routes that know nothing of what they
-//! carry. A request is made once: only its client knows whether it may be repeated. Whose fields go
-//! along is decided above. Bodies are handed over as they come, encoded.
+//! carry. A request is made once, because only its client knows whether it may be repeated; GET and
+//! HEAD once more when the connection was lost before an answer (RFC 9110 section 9.2.2). Whose
+//! fields go along is decided above. Bodies are handed over as they come, encoded.
 //!
 //! Invariant: fields that say who asks (`Authorization`, `Cookie`) go to no origin but the one that
 //! was asked first.
@@ -139,15 +140,19 @@ impl Relay {
         let follows = matches!(method, Method::GET | Method::HEAD);
         let mut body = Some(body);
         let mut via = Vec::new();
+        let mut lost = false;
         loop {
             if url.origin() != first {
                 headers.remove(AUTHORIZATION);
                 headers.remove(COOKIE);
             }
             let sent = body.take().unwrap_or_else(no_body);
-            let response = self
-                .send_once((&method, &url), headers.clone(), sent)
-                .await?;
+            let answer = self.send_once((&method, &url), headers.clone(), sent).await;
+            if follows && !lost && matches!(&answer, Err(error) if error.kind == Kind::Cut) {
+                lost = true;
+                continue;
+            }
+            let response = answer?;
             let next = self.next(&url, &response).filter(|_| follows);
             let Some(next) = next.filter(|_| via.len() < REDIRECTS_MAX) else {
                 return Ok((response, via));

@@ -8,10 +8,10 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::Walk;
 use super::flight::Arrival;
 use super::links;
 use super::route::append_via;
+use super::walk::Walk;
 use crate::entry::{Digest, Kept};
 use crate::observe::CacheStatus;
 use crate::policy::http::{ResponseDirectives, directives::SECONDS_MAX, freshness};
@@ -74,6 +74,10 @@ impl Walk {
     /// What is stored, unconfirmed.
     pub(super) async fn stored(&self, kept: &Kept, cache: CacheStatus) -> Result<Response, Error> {
         let mut response = self.present(kept, cache).await?;
+        if let CacheStatus::Stale(reason) = cache {
+            let stale = &self.shared().metrics.stale;
+            stale.with_label_values(&[reason.name()]).inc();
+        }
         // RFC 9111 section 5.2.2.4: these fields must not be used without being confirmed.
         for name in ResponseDirectives::of(&kept.headers).no_cache_fields {
             response.headers.remove(name);
@@ -123,7 +127,7 @@ impl Walk {
         let Arrival {
             kept,
             draft,
-            length,
+            mut length,
         } = arrival;
         let mut headers = kept.headers.clone();
         let mut rest = draft.reader();
@@ -131,6 +135,10 @@ impl Walk {
             Ok(first) => first.unwrap_or_default(),
             Err(error) => return self.failed(Error::unusable(error.context)).await,
         };
+        if self.whole && length.is_none() {
+            let released = draft.released().await;
+            length = Some(released.map_err(|error| Error::unusable(error.context))?);
+        }
         let conditional = self.errand.seen.is_some();
         let small = self.shared().document_size_max;
         if self.has_links(kept.status) {

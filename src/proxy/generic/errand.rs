@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::clock::Time;
-use crate::entry::{Digest, Kept, Stored};
+use crate::entry::{Digest, Kept, Key, Stored};
 use crate::observe::status_class;
 use crate::policy::http::storable::{self, Asked};
 use crate::policy::http::{ResponseDirectives, fields, freshness, vary};
@@ -55,8 +55,20 @@ pub(super) enum Told {
 }
 
 impl Errand {
+    /// [`Errand::ask`]; a URI whose upstream failed rests for a while.
+    pub(super) async fn ask_and_rest(&self) -> Result<Told, Error> {
+        let told = self.ask().await;
+        let (key, backoff) = (Key::new(self.uri.as_str()), &self.shared.backoff);
+        match &told {
+            Ok(_) => backoff.answered(&key),
+            Err(_) if self.seen.is_some() => backoff.failed(&key, self.shared.clock.now()),
+            Err(_) => {}
+        }
+        told
+    }
+
     /// Asks, and waits for the head of the answer.
-    pub(super) async fn ask(&self) -> Result<Told, Error> {
+    async fn ask(&self) -> Result<Told, Error> {
         let seen = self.seen.as_deref();
         let (answered, requested) = self.send(&Method::GET, seen).await?;
         if answered.status != StatusCode::NOT_MODIFIED {
