@@ -282,6 +282,9 @@ fn the_protocol_page_has_every_cache_status() {
         CacheStatus::Revalidated,
         CacheStatus::Negative,
         CacheStatus::Passed,
+        CacheStatus::VaryMiss,
+        CacheStatus::Replaced,
+        CacheStatus::Method,
         CacheStatus::Refused,
         CacheStatus::Own,
     ];
