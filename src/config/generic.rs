@@ -304,6 +304,28 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_ready_to_be_switched_on() {
+        let setting = |line: &str| {
+            let key = line.split_once(" = ").map(|(key, _)| key);
+            let word = |key: &str| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            line.starts_with("[raw.") || key.is_some_and(word)
+        };
+        let example = crate::config::render::render_example();
+        let lines = example.lines().filter_map(|line| line.strip_prefix("# "));
+        let all: Vec<_> = lines.filter(|line| setting(line)).collect();
+        let start = all
+            .iter()
+            .position(|line| line.starts_with("[raw."))
+            .unwrap();
+        let block = all[start..].iter().take(GENERIC.len() + 1).copied();
+        let block: Vec<_> = block.collect();
+        let config = Config::load(&sources(&block.join("\n"), &[])).unwrap();
+        assert_eq!(config.raw.len(), 1, "{block:?}");
+        assert_eq!(config.raw[0].url.as_str(), EXAMPLE.1);
+        assert_eq!(config.raw[0].rewrite, ["tools.json"]);
+    }
+
+    #[test]
     fn mistakes_in_routes_are_told_with_their_places() {
         let file = "[raw.dist]\nunsafe_methods = 1\nrewrite = ['/x', 'a b']\n[raw.B]\n\
                     url = 'ftp://h/'\n[raw.c]\nurl = 'http://h/'\nredirect_hosts = ['a/b']\nulr = 1\n";
