@@ -123,7 +123,7 @@ impl Errand {
             return Told::Storable(kept, answered);
         }
         // What the upstream has now may not be stored, so what it had must not stay.
-        if self.seen.is_some() && !answered.status.is_server_error() {
+        if self.seen.is_some() && !answered.status.is_server_error() && self.speaks_for_all() {
             self.shared.shelf.forget(&self.uri).await;
         }
         Told::Unshared(answered)
@@ -159,6 +159,11 @@ impl Errand {
         self.may_store(&kept).then_some(kept)
     }
 
+    /// Whether an answer that may not be stored says something about others' requests too.
+    fn speaks_for_all(&self) -> bool {
+        !self.no_store && !self.route.is_authorized(&self.request)
+    }
+
     fn may_store(&self, kept: &Kept) -> bool {
         let asked = Asked {
             method: &Method::GET,
@@ -187,7 +192,7 @@ impl Errand {
         if self.may_store(&kept) {
             let (uri, update) = (&self.uri, Arc::clone(&kept));
             self.shared.shelf.keep(uri, update, self.epoch).await;
-        } else if !self.no_store {
+        } else if self.speaks_for_all() {
             self.shared.shelf.forget(&self.uri).await;
         }
         kept

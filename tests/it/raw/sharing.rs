@@ -138,3 +138,32 @@ async fn credentials_stay_with_us_unless_told_otherwise() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_credentials_drops_nothing_of_others() {
+    let world = world_of(|route| route.relay_credentials = true).await;
+    for status in [304, 200] {
+        let on = world
+            .up
+            .on(ABOVE)
+            .reply(200, "for all")
+            .header("etag", "\"1\"");
+        drop(on.header("cache-control", "max-age=60"));
+        get(&world, PATH, &[]).await;
+        world.later(61);
+        let on = world
+            .up
+            .on(ABOVE)
+            .reply(status, "for one")
+            .header("etag", "\"1\"");
+        drop(on.header("cache-control", "max-age=60"));
+        let own = get(&world, PATH, &[("authorization", "a")]).await;
+        assert_eq!(
+            own.text(),
+            if status == 200 { "for one" } else { "for all" }
+        );
+        let stored = [("cache-control", "only-if-cached, max-stale")];
+        assert_eq!(get(&world, PATH, &stored).await.text(), "for all");
+        world.later(1);
+    }
+}
