@@ -3,12 +3,16 @@
 //! A body is addressed by its [`Digest`] alone; an [`Entry`] says which body a [`Key`] had when it
 //! was last asked for, or that the upstream said there is none.
 
+mod kept;
+
 use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use crate::clock::Time;
+
+pub use self::kept::{Kept, Selecting};
 
 /// SHA-256 of a body: its only address in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -127,6 +127,7 @@ mod tests {
             entries: 3,
             bodies_bytes: 2048,
             absent: 1,
+            responses: 0,
         };
         let text = banner(&config(Vec::new()), address, Some(totals));
         for part in [

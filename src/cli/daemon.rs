@@ -9,12 +9,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::config::{Config, FeedConfig};
+use crate::config::{Config, FeedConfig, GenericConfig};
 use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::discover;
 use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::policy::class::Network;
+use crate::policy::http::Lifetimes;
+use crate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::access::{Access, UsersError};
 use crate::server::{
@@ -35,6 +37,14 @@ pub enum StartError {
     /// The cache directory cannot be used.
     #[error("the cache cannot be opened: {0}")]
     Store(#[from] StoreError),
+    /// The settings of a generic route cannot be used.
+    #[error("route raw.{name} cannot be used: {source}")]
+    Route {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: UpstreamError,
+    },
     /// The feed's settings cannot be used.
     #[error("the feed cannot be used: {0}")]
     Feed(#[from] UpstreamError),
@@ -79,21 +89,10 @@ impl Daemon {
         let first = feed(&config.feed)?;
         let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
         let feeds = (first, more?);
+        let routes = routes(config)?;
         let metrics = Arc::new(Metrics::new()?);
         let reload = edge(config, &metrics)?;
-        let store = Store::open(StoreOptions {
-            dir: config.cache.dir.clone(),
-            memory: config.cache.memory / 2,
-            open_files: OPEN_FILES,
-            quota: Quota {
-                size_max: config.cache.size_max,
-                queries_max: config.cache.queries_size_max,
-                free_min: config.cache.free_min,
-            },
-            clock: Clock::System,
-            evictions: metrics.evictions.with_label_values(&["entries"]),
-        })
-        .await?;
+        let store = Store::open(store_options(config, &metrics)).await?;
         let scrub = (config.cache.scrub_rate > 0).then(|| Scrub {
             store: store.clone(),
             clock: Clock::System,
@@ -109,6 +108,14 @@ impl Daemon {
             .await
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
+        let raw = Generic::new(GenericParts {
+            store: store.clone(),
+            clock: Clock::System,
+            metrics: Arc::clone(&metrics),
+            network: config.network,
+            document_size_max: config.cache.document_size_max,
+            routes,
+        });
         let group = group(config, feeds, (&store, &metrics)).await;
         let bases = BaseRules {
             public_url: config.public_url.clone(),
@@ -121,7 +128,8 @@ impl Daemon {
             app: Arc::new(
                 App::new(group, bases)
                     .with_v2(config.v2)
-                    .with_access(Arc::clone(&reload.access)),
+                    .with_access(Arc::clone(&reload.access))
+                    .with_raw(raw),
             ),
             reload,
             limits: Limits {
@@ -149,6 +157,7 @@ impl Daemon {
 
     /// Serves until `shutdown`; then finishes what is under way, within the limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let app = Arc::clone(&self.app);
         let group = self.app.group().clone();
         let mut jobs = JoinSet::new();
         if self.network != Network::Offline {
@@ -172,7 +181,11 @@ impl Daemon {
         jobs.abort_all();
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
-        group.close(shutdown_timeout.saturating_sub(used)).await;
+        let left = shutdown_timeout.saturating_sub(used);
+        let waited = Stopwatch::start();
+        // What is cut off here is told by `close`, or is a fetch of the next request.
+        let _ = tokio::time::timeout(left, app.quiet()).await;
+        group.close(left.saturating_sub(waited.elapsed())).await;
     }
 }
 
@@ -224,6 +237,21 @@ async fn member(
     Member::new(proxy.await, settings.owns.clone())
 }
 
+fn store_options(config: &Config, metrics: &Metrics) -> StoreOptions {
+    StoreOptions {
+        dir: config.cache.dir.clone(),
+        memory: config.cache.memory / 2,
+        open_files: OPEN_FILES,
+        quota: Quota {
+            size_max: config.cache.size_max,
+            queries_max: config.cache.queries_size_max,
+            free_min: config.cache.free_min,
+        },
+        clock: Clock::System,
+        evictions: metrics.evictions.with_label_values(&["entries"]),
+    }
+}
+
 /// Certificate and users, read once.
 fn edge(config: &Config, metrics: &Arc<Metrics>) -> Result<Reload, StartError> {
     let tls = config.tls.pair().map(|(certificate, key)| TlsOptions {
@@ -264,6 +292,45 @@ fn feed_options(feed: &FeedConfig) -> FeedOptions {
         credential: feed.auth.credential.clone(),
         pass_types: feed.pass_types.clone(),
     }
+}
+
+/// The generic routes. They share the limits of the feed, and nothing else of it.
+fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
+    let of = |raw: &GenericConfig| {
+        let options = RouteOptions {
+            name: raw.name.clone(),
+            url: raw.url.clone(),
+            unsafe_methods: raw.unsafe_methods,
+            relay_credentials: raw.relay_credentials,
+            lifetimes: Lifetimes {
+                default: raw.ttl,
+                heuristic_max: raw.heuristic_ttl,
+                stale_if_unreachable: raw.stale_if_unreachable,
+            },
+            size_max: config.cache.package_size_max,
+            rewrite: raw.rewrite.clone(),
+        };
+        let hosts = raw.redirect_hosts.iter();
+        let upstream = FeedOptions {
+            name: format!("raw.{}", raw.name),
+            url: raw.url.clone(),
+            redirect_hosts: hosts.map(ToString::to_string).collect(),
+            connect_timeout: config.feed.connect_timeout,
+            header_timeout: config.feed.header_timeout,
+            idle_timeout: config.feed.idle_timeout,
+            attempts: 1,
+            connections_max: config.feed.connections_max as usize,
+            requests_per_second: config.feed.requests_per_second,
+            extra_roots: Vec::new(),
+            credential: None,
+            pass_types: Vec::new(),
+        };
+        Route::new(options, upstream).map_err(|source| StartError::Route {
+            name: raw.name.clone(),
+            source,
+        })
+    };
+    config.raw.iter().map(of).collect()
 }
 
 fn options(config: &Config) -> Options {

@@ -44,7 +44,7 @@ impl RawConfig {
                 self.errors.push(mistake(name, None, message));
                 continue;
             };
-            if let Some(feed) = &feed {
+            if let Some(feed) = feed.as_ref().filter(|_| setting.key.starts_with("feeds.")) {
                 self.name_feed(feed, &place);
             }
             let key = setting.key.to_owned();

@@ -137,18 +137,30 @@ impl RawConfig {
 
     /// Names a feed that is fit to be one, or refuses it.
     pub(super) fn add_feed(&mut self, name: &str, place: &Place) {
+        self.add_name("feeds", name, place);
+    }
+
+    /// Checks the name of a table that may be called anything, and names the feed if it is one.
+    pub(super) fn add_name(&mut self, table: &str, name: &str, place: &Place) {
+        let (what, is_feed) = match table {
+            "feeds" => ("feed", true),
+            "raw" => ("route", false),
+            _ => return,
+        };
         let fits = (1..=32).contains(&name.len())
             && name
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !fits {
             self.errors.push(ConfigError {
-                key: format!("feeds.{name}"),
+                key: format!("{table}.{name}"),
                 value: None,
                 place: place.clone(),
-                message: "is not a feed name; allowed: 1 to 32 of a-z, 0-9 and -".to_owned(),
+                message: format!("is not a {what} name; allowed: 1 to 32 of a-z, 0-9 and -"),
             });
         }
-        self.name_feed(name, place);
+        if is_feed {
+            self.name_feed(name, place);
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::auth::{self, Auth};
 use super::edge::{self, TlsConfig};
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::feeds::{feeds_of, single_only};
+use super::generic;
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
@@ -80,6 +81,7 @@ impl Config {
                 pass_types: Vec::new(),
                 auth: Auth::default(),
             },
+            raw: Vec::new(),
             cache: CacheConfig {
                 dir: PathBuf::new(),
                 size_max: 0,
@@ -112,6 +114,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     }
     raw.add_environment(&sources.environment);
     raw.add_flags(&sources.flags);
+    generic::complete(&mut raw);
 
     let mut config = Config::blank();
     let mut feeds = feeds_of(&mut raw, &config.feed);
@@ -151,16 +154,11 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     if raw.errors.is_empty() {
         let origins = settings()
             .flat_map(|setting| {
-                let feeds = config.feeds().map(|feed| Some(feed.name.as_str()));
-                let feeds: Vec<_> = if setting.key.contains("NAME") {
-                    feeds.collect()
-                } else {
-                    vec![None]
-                };
+                let names = names(setting, &config);
                 let all = (&config, &raw);
-                feeds
+                names
                     .into_iter()
-                    .map(move |feed| origin(setting, feed, all))
+                    .map(move |name| origin(setting, name, all))
             })
             .collect();
         Ok((config, origins))
@@ -172,7 +170,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
 /// The defaults as a file, with dotted keys.
 fn format_defaults() -> String {
     settings()
-        .filter(|setting| !setting.default.is_empty())
+        .filter(|setting| !setting.default.is_empty() && !setting.key.starts_with(generic::PREFIX))
         .flat_map(|setting| {
             let key = setting.key.replace("NAME", DEFAULT_FEED);
             [
@@ -186,6 +184,7 @@ fn format_defaults() -> String {
 }
 
 fn apply(written: &Written, config: &mut Config, errors: &mut Vec<ConfigError>) {
+    config.turn_to(&written.key);
     for problem in written
         .setting
         .apply(config, &written.value)
@@ -220,14 +219,35 @@ fn default_dir(environment: &[(String, String)]) -> Option<PathBuf> {
         .map(|dir| dir.join("nugate"))
 }
 
+/// The names of the feeds or routes that have a setting of their own; of others, one without a name.
+fn names<'c>(setting: &Setting, config: &'c Config) -> Vec<Option<&'c str>> {
+    if setting.key.starts_with(generic::PREFIX) {
+        let names = config.raw.iter().map(|route| route.name.as_str());
+        names.map(Some).collect()
+    } else if setting.key.contains("NAME") {
+        config
+            .feeds()
+            .map(|feed| Some(feed.name.as_str()))
+            .collect()
+    } else {
+        vec![None]
+    }
+}
+
 fn origin(
     setting: &'static Setting,
-    feed: Option<&str>,
+    name: Option<&str>,
     (config, raw): (&Config, &RawConfig),
 ) -> Origin {
+    let key = setting.key.replace("NAME", name.unwrap_or_default());
+    let route = setting.key.starts_with(generic::PREFIX);
     let winner = raw.written.iter().rfind(|written| {
-        let same_feed = written.feed().is_none_or(|name| Some(name) == feed);
-        written.setting.key == setting.key && same_feed
+        let same = if route {
+            written.key == key
+        } else {
+            written.feed().is_none_or(|feed| Some(feed) == name)
+        };
+        written.setting.key == setting.key && same
     });
     let value = match winner {
         Some(written) => written.value.shown_for(setting),
@@ -237,7 +257,7 @@ fn origin(
         None => String::new(),
     };
     Origin {
-        key: setting.key.replace("NAME", feed.unwrap_or_default()),
+        key,
         value,
         place: winner.map_or(Place::Default, |written| written.place.clone()),
     }

@@ -24,6 +24,7 @@ pub mod env;
 pub mod error;
 mod feeds;
 pub mod freshness;
+pub mod generic;
 mod load;
 mod raw;
 pub mod render;
@@ -40,6 +41,7 @@ pub use address::HostPattern;
 pub use auth::{Auth, Credential, Scheme};
 pub use edge::{ClientCertificates, TlsConfig, TlsVersion};
 pub use error::{ConfigError, ConfigErrors, Place};
+pub use generic::GenericConfig;
 pub use load::Origin;
 pub use secret::Secret;
 pub use source::Sources;
@@ -83,6 +85,8 @@ pub struct Config {
     pub feed: FeedConfig,
     /// The others, in the order of precedence; all names differ.
     pub more_feeds: Vec<FeedConfig>,
+    /// The generic routes, in no order.
+    pub raw: Vec<GenericConfig>,
     /// The cache.
     pub cache: CacheConfig,
     /// How long documents are used.

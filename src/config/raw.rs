@@ -233,10 +233,8 @@ impl RawConfig {
                 Found::Setting(setting) => self.add_value(file, &path.join("."), setting, value),
                 Found::Table => match value.get_ref() {
                     DeValue::Table(inner) => {
-                        if let [feeds, name] = path.as_slice()
-                            && feeds == "feeds"
-                        {
-                            self.add_feed(name, &place);
+                        if let [table, name] = path.as_slice() {
+                            self.add_name(table, name, &place);
                         }
                         self.add_table(file, path, inner, end);
                     }

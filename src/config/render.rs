@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::env::names;
+use super::generic::{EXAMPLE, PREFIX};
 use super::setting::Setting;
 use super::table::{DEFAULT_FEED, settings};
 
@@ -50,12 +51,15 @@ pub fn render_example() -> String {
     for setting in settings() {
         let (own, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         text.push('\n');
+        let route = own.starts_with(PREFIX);
         if own != table {
             text.push_str(&heading(own));
             table = own;
         }
         text.push_str(&comment(&describe(setting)));
-        let _ = if setting.default.is_empty() {
+        let _ = if route {
+            writeln!(text, "# {name} = {}", example(name, setting))
+        } else if setting.default.is_empty() {
             writeln!(text, "# {name} = \"\"")
         } else {
             writeln!(text, "{name} = {}", setting.default)
@@ -64,7 +68,7 @@ pub fn render_example() -> String {
     text
 }
 
-/// The line that begins a table; feeds have a list of tables.
+/// The line that begins a table; feeds have a list of tables, and there is no route by default.
 fn heading(table: &str) -> String {
     if table == "feeds.NAME" {
         let about = comment(
@@ -72,7 +76,19 @@ fn heading(table: &str) -> String {
         );
         return format!("{about}[[feed]]\nname = \"{DEFAULT_FEED}\"\n\n");
     }
+    if table.starts_with(PREFIX) {
+        return format!("# [{}]\n", table.replace("NAME", EXAMPLE.0));
+    }
     format!("[{table}]\n")
+}
+
+/// A value for the route of the example file, which is ready to be switched on.
+fn example(name: &str, setting: &Setting) -> String {
+    match name {
+        "url" => format!("{:?}", EXAMPLE.1),
+        "rewrite" => "[\"tools.json\"]".to_owned(),
+        _ => setting.default.to_owned(),
+    }
 }
 
 fn describe(setting: &Setting) -> String {

@@ -10,6 +10,7 @@ use super::auth::AUTH;
 use super::cache::CACHE;
 use super::edge::EDGE;
 use super::freshness::FRESHNESS;
+use super::generic::GENERIC;
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, Publish, Secret, WebLinks};
 use crate::nuget::merge::Versions;
@@ -26,7 +27,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, EDGE, FEED, AUTH, CACHE, FRESHNESS, LOG]
+    [SERVER, EDGE, FEED, AUTH, GENERIC, CACHE, FRESHNESS, LOG]
         .into_iter()
         .flatten()
 }

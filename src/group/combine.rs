@@ -240,7 +240,10 @@ const fn rank(cache: CacheStatus) -> u8 {
         CacheStatus::Revalidated => 3,
         CacheStatus::Joined => 4,
         CacheStatus::Miss => 5,
-        CacheStatus::Passed | CacheStatus::Relayed => 6,
+        CacheStatus::Passed
+        | CacheStatus::Relayed
+        | CacheStatus::VaryMiss
+        | CacheStatus::Replaced => 6,
         CacheStatus::Negative | CacheStatus::Refused => 7,
         CacheStatus::Stale(_) => 8,
     }

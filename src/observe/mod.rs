@@ -26,8 +26,12 @@ pub enum CacheStatus {
     Negative,
     /// Asked of the upstream and not kept.
     Passed,
-    /// A push or deletion, passed on to the upstream.
+    /// Passed on to the upstream because of its method, such as a push or deletion, and not kept.
     Relayed,
+    /// Fetched for this request, because what is stored is for other requests (`Vary`).
+    VaryMiss,
+    /// Fetched for this request in place of a stored response that was no longer fresh.
+    Replaced,
     /// Not stored, and the upstream may not be asked.
     Refused,
     /// Answered by nugate itself: no document of the upstream was involved.
@@ -95,6 +99,8 @@ impl CacheStatus {
             Self::Negative => "negative",
             Self::Passed => "passed",
             Self::Relayed => "relayed",
+            Self::VaryMiss => "vary-miss",
+            Self::Replaced => "replaced",
             Self::Refused => "refused",
             Self::Own => "own",
         }
@@ -116,6 +122,8 @@ impl CacheStatus {
             Self::Negative => "nugate; hit; detail=negative",
             Self::Passed => "nugate; fwd=uri-miss",
             Self::Relayed => "nugate; fwd=method",
+            Self::VaryMiss => "nugate; fwd=vary-miss; stored",
+            Self::Replaced => "nugate; fwd=stale; fwd-status=200; stored",
             Self::Refused => "nugate; detail=not-stored",
             Self::Own => "nugate; detail=own",
         }
@@ -125,7 +133,13 @@ impl CacheStatus {
     pub const fn saves_bytes(self) -> bool {
         !matches!(
             self,
-            Self::Miss | Self::Passed | Self::Relayed | Self::Refused | Self::Own
+            Self::Miss
+                | Self::Passed
+                | Self::Relayed
+                | Self::VaryMiss
+                | Self::Replaced
+                | Self::Refused
+                | Self::Own
         )
     }
 }

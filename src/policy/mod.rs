@@ -6,6 +6,7 @@
 pub mod absorb;
 pub mod class;
 pub mod directives;
+pub mod http;
 pub mod judge;
 
 pub use absorb::{Answer, Step, absorb};

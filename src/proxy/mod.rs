@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod fill;
 mod flight;
+pub mod generic;
 mod locate;
 mod outdated;
 mod pass;

@@ -1,14 +1,41 @@
 //! What the headers of a request say.
 
-use http::HeaderMap;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, PRAGMA, USER_AGENT};
+use std::sync::Arc;
 
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, PRAGMA, USER_AGENT};
+use http::{HeaderMap, Method, Version};
+
+use crate::nuget::resource::View;
+use crate::nuget::route::Target;
 use crate::policy::directives::Directives;
+use crate::proxy;
 use crate::server::handle::{CLIENT_VERSION, SESSION};
 use crate::upstream::ClientIdentity;
 
+/// A request for a document, as its headers want it.
+pub(super) fn request_of(
+    parts: &http::request::Parts,
+    target: Target,
+    base: Arc<str>,
+) -> proxy::Request {
+    proxy::Request {
+        target,
+        base,
+        head: parts.method == Method::HEAD,
+        whole: parts.version < Version::HTTP_11,
+        gzip: accepts_gzip(&parts.headers),
+        directives: directives_of(&parts.headers),
+        identity: identity_of(&parts.headers),
+    }
+}
+
+/// Whether white space may precede the response: a JSON document that need not have a length.
+pub(super) fn may_trickle(request: &proxy::Request) -> bool {
+    request.target.rule.view != View::Raw && !request.head && !request.whole
+}
+
 /// RFC 9110 section 12.5.3, as far as gzip is concerned.
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers
         .get_all(ACCEPT_ENCODING)
         .iter()
@@ -33,7 +60,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// RFC 9111 section 5.2.1, and `Pragma` where there is no `Cache-Control`.
-pub(super) fn directives_of(headers: &HeaderMap) -> Directives {
+fn directives_of(headers: &HeaderMap) -> Directives {
     let texts = |name| {
         headers
             .get_all(name)
@@ -44,7 +71,7 @@ pub(super) fn directives_of(headers: &HeaderMap) -> Directives {
 }
 
 /// What is passed on of a client.
-pub(super) fn identity_of(headers: &HeaderMap) -> ClientIdentity {
+fn identity_of(headers: &HeaderMap) -> ClientIdentity {
     ClientIdentity {
         user_agent: headers.get(USER_AGENT).cloned(),
         client_version: headers.get(CLIENT_VERSION).cloned(),

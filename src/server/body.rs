@@ -92,9 +92,14 @@ impl ResponseBody {
 
     /// Pieces of unknown length in all.
     pub const fn stream(pieces: Pieces) -> Self {
+        Self::pieces(pieces, None)
+    }
+
+    /// Pieces of this length in all, if it is known.
+    pub const fn pieces(pieces: Pieces, length: Option<u64>) -> Self {
         Self {
             source: Source::Pieces(pieces),
-            left: None,
+            left: length,
             meter: None,
         }
     }

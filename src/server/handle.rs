@@ -7,27 +7,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
 use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
 use crate::group::Group;
-use crate::nuget::resource::{DocRule, View};
+use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
+use crate::proxy::generic::Generic;
 use crate::proxy::{self, Proxy, Reply};
 use crate::server::access::{self, API_KEY, Access, Verdict};
 pub(super) use crate::server::answer::{
     Answer, drop_body, insert_warning, misdirected, refused, unroutable,
 };
-use crate::server::asked::{accepts_gzip, directives_of, identity_of};
+use crate::server::asked::may_trickle;
+pub(super) use crate::server::asked::request_of;
 use crate::server::base::{BaseError, BaseRules, Origin};
 use crate::server::body::{BodyError, ResponseBody};
 use crate::server::scope::Scope;
 use crate::server::strict::{self, Refusal};
 use crate::server::v2::{self, V2};
-use crate::server::{own, pass, respond, trickle};
+use crate::server::{own, pass, raw, respond, trickle};
 
 /// Restore sessions that were warned, so that a console shows a warning once.
 const SESSIONS_MAX: u64 = 4096;
@@ -42,6 +44,7 @@ pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-c
 /// Everything the handling of requests shares.
 pub struct App {
     pub(super) group: Group,
+    raw: Option<Generic>,
     bases: BaseRules,
     access: Arc<Access>,
     ready: AtomicBool,
@@ -76,6 +79,7 @@ impl App {
             .build();
         Self {
             group,
+            raw: None,
             bases,
             access: Arc::default(),
             ready: AtomicBool::new(true),
@@ -104,6 +108,21 @@ impl App {
     #[must_use]
     pub fn with_access(self, access: Arc<Access>) -> Self {
         Self { access, ..self }
+    }
+
+    /// The same, with generic routes below `/raw/`.
+    #[must_use]
+    pub fn with_raw(self, raw: Generic) -> Self {
+        let raw = Some(raw);
+        Self { raw, ..self }
+    }
+
+    /// Waits until everything answered so far is stored.
+    pub async fn quiet(&self) {
+        if let Some(raw) = &self.raw {
+            raw.quiet().await;
+        }
+        self.group.quiet().await;
     }
 
     /// The feeds behind it.
@@ -141,12 +160,13 @@ impl App {
                         let client = (ends, &parts, &verdict);
                         self.publish(client, place, body).await
                     }
-                    None => self.answer(ends, &parts).await,
+                    None => self.answer(ends, &parts, body).await,
                 }
             }
         };
         let headers = answer.response.headers_mut();
-        headers.insert(
+        // Behind those of caches between us and the origin (RFC 9211 section 2).
+        headers.append(
             CACHE_STATUS,
             HeaderValue::from_static(answer.cache.header()),
         );
@@ -172,17 +192,29 @@ impl App {
         verdict.map_err(access::Refusal::respond)
     }
 
-    async fn answer(&self, ends: Ends, parts: &http::request::Parts) -> Answer {
+    async fn answer<B>(&self, ends: Ends, parts: &http::request::Parts, body: B) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+    {
         let path = parts.uri.path();
         let own = |resource, response| Answer {
             response,
             resource,
             cache: CacheStatus::Own,
         };
+        let below = self.below_prefix(path);
+        if let (Some(raw), Some(path)) = (&self.raw, below.strip_prefix("/raw/")) {
+            return match self.base_of(ends, parts) {
+                Ok(base) => {
+                    let place = format!("{}raw/", base.strip_suffix("v3/").unwrap_or(&base));
+                    raw::answer(raw, (path, &place), parts, body).await
+                }
+                Err(error) => own("raw", misdirected(&error)),
+            };
+        }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return own("none", own::not_allowed(&parts.method, own::METHODS));
         }
-        let below = self.below_prefix(path);
         let ready = self.ready.load(Ordering::Acquire);
         if let Some((resource, response)) = own::answer(below, self.proxy(), ready) {
             return own(resource, response);
@@ -357,28 +389,6 @@ impl App {
             "request"
         );
     }
-}
-
-/// A request for a document, as its headers want it.
-pub(super) fn request_of(
-    parts: &http::request::Parts,
-    target: Target,
-    base: Arc<str>,
-) -> proxy::Request {
-    proxy::Request {
-        target,
-        base,
-        head: parts.method == Method::HEAD,
-        whole: parts.version < Version::HTTP_11,
-        gzip: accepts_gzip(&parts.headers),
-        directives: directives_of(&parts.headers),
-        identity: identity_of(&parts.headers),
-    }
-}
-
-/// Whether white space may precede the response: a JSON document that need not have a length.
-fn may_trickle(request: &proxy::Request) -> bool {
-    request.target.rule.view != View::Raw && !request.head && !request.whole
 }
 
 /// The answer to a request that no honest client sends.

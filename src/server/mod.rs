@@ -16,6 +16,7 @@ mod own;
 mod pass;
 mod publish;
 mod range;
+mod raw;
 mod reload;
 mod respond;
 mod scope;

@@ -21,7 +21,7 @@ pub fn respond(
 ) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     describe(&reply, rule, response.headers_mut());
-    if not_modified(&reply, request) {
+    if not_modified(reply.etag.as_deref(), reply.last_modified.as_ref(), request) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().remove(CONTENT_TYPE);
         return response;
@@ -98,18 +98,22 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// RFC 9110 section 13.2.2: `If-None-Match` decides alone where it is present.
-fn not_modified(reply: &Reply, request: &HeaderMap) -> bool {
+pub(super) fn not_modified(
+    etag: Option<&str>,
+    last_modified: Option<&HeaderValue>,
+    request: &HeaderMap,
+) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
         let values = request.get_all(IF_NONE_MATCH).iter();
         let mut tags = values
             .filter_map(|value| value.to_str().ok())
             .flat_map(|v| v.split(','));
-        let ours = reply.etag.as_deref().map(opaque);
+        let ours = etag.map(opaque);
         return tags.any(|tag| tag.trim() == "*" || (ours.is_some() && ours == Some(opaque(tag))));
     }
     let date = |value: &HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
     let since = request.get(IF_MODIFIED_SINCE).and_then(date);
-    let modified = reply.last_modified.as_ref().and_then(date);
+    let modified = last_modified.and_then(date);
     matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
 }
 
@@ -126,19 +130,28 @@ fn wanted(reply: &Reply, request: &HeaderMap) -> Wanted {
     };
     let complete = matches!(reply.body, Body::Bytes(_) | Body::Blob(_));
     match length_of(&reply.body) {
-        Some(length) if complete && range_applies(reply, request) => range::parse(value, length),
+        Some(length)
+            if complete
+                && range_applies(reply.etag.as_deref(), reply.last_modified.as_ref(), request) =>
+        {
+            range::parse(value, length)
+        }
         _ => Wanted::Whole,
     }
 }
 
 /// `If-Range` holds only for the very same strong tag or date (RFC 9110 section 13.1.5).
-fn range_applies(reply: &Reply, request: &HeaderMap) -> bool {
+pub(super) fn range_applies(
+    etag: Option<&str>,
+    last_modified: Option<&HeaderValue>,
+    request: &HeaderMap,
+) -> bool {
     let Some(condition) = request.get(IF_RANGE) else {
         return true;
     };
-    let strong = reply.etag.as_deref().filter(|tag| !tag.starts_with("W/"));
+    let strong = etag.filter(|tag| !tag.starts_with("W/"));
     let same_tag = strong.is_some_and(|tag| condition.as_bytes() == tag.as_bytes());
-    same_tag || reply.last_modified.as_ref() == Some(condition)
+    same_tag || last_modified == Some(condition)
 }
 
 fn length_of(body: &Body) -> Option<u64> {

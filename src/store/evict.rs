@@ -15,6 +15,7 @@ use super::StoreOptions;
 use super::bodies::Bodies;
 use super::hot::Hot;
 use super::quota::{Excess, Quota, excess};
+use super::responses;
 use super::table::{self, Totals};
 use crate::clock::Stopwatch;
 use crate::entry::{Digest, Key, Stored};
@@ -77,26 +78,34 @@ impl Evictor {
                 totals.bodies_bytes
             }
         };
-        let (mut after, mut gone) = (*totals, Vec::new());
+        let (mut after, mut gone, mut unnamed) = (*totals, Vec::new(), Vec::new());
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !goal.queries && after.responses > 0 {
+            // What raw routes keep goes before packages: its upstreams are asked again anyway.
+            let bodies = responses::drop_oldest(&transaction, STEP, &mut after)?;
+            unnamed.extend(bodies);
+        }
         let victims = table::least_used(&transaction, goal.queries, STEP)?;
         for (key, body) in victims {
             if held(totals) - held(&after) >= goal.bytes {
                 break;
             }
             table::remove(&transaction, &key, &mut after)?;
-            let unnamed = !table::is_named(&transaction, &body.digest)?;
-            gone.push((key, unnamed.then_some(body)));
+            if !table::is_named(&transaction, &body.digest)? {
+                unnamed.push(body);
+            }
+            gone.push(key);
         }
         transaction.commit()?;
         let freed = held(totals).saturating_sub(held(&after));
         *totals = after;
-        if !gone.is_empty() && freed < goal.bytes {
+        let progress = !gone.is_empty() || !unnamed.is_empty();
+        if progress && freed < goal.bytes {
             let bytes = goal.bytes - freed;
             self.goal = Some(Excess { bytes, ..goal });
         }
         self.evictions.inc_by(gone.len() as u64);
-        self.let_go(&gone);
+        self.let_go(&gone, &unnamed);
         Ok(self.goal.is_some())
     }
 
@@ -119,17 +128,17 @@ impl Evictor {
     }
 
     /// Entries leave memory before their bodies leave the disk.
-    fn let_go(&self, gone: &[(Key, Option<Stored>)]) {
+    fn let_go(&self, gone: &[Key], unnamed: &[Stored]) {
         // An older row can no longer be put into memory.
         *self
             .memory
             .forgotten
             .write()
             .unwrap_or_else(PoisonError::into_inner) += 1;
-        for (key, _) in gone {
+        for key in gone {
             self.memory.hot.invalidate(key);
         }
-        for body in gone.iter().filter_map(|(_, body)| body.as_ref()) {
+        for body in unnamed {
             self.unlink(&body.digest);
         }
     }

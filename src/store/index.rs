@@ -21,10 +21,11 @@ use super::bodies::Bodies;
 use super::error::{StoreError, StoreErrorKind, blocking};
 use super::evict::{Evictor, Memory};
 use super::hot::Hot;
+use super::responses;
 use super::table::{self, Totals};
 use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
 use crate::clock::{Clock, Time};
-use crate::entry::{Digest, Entry, Key};
+use crate::entry::{Digest, Entry, Kept, Key};
 
 /// Memory for hot entries, in bytes: some 100,000 entries.
 const HOT: u64 = 48 * 1024 * 1024;
@@ -195,6 +196,29 @@ impl Index {
     pub(super) async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let name = name.to_owned();
         self.read(move |db| table::recall(db, &name)).await
+    }
+
+    /// The responses of a URI.
+    pub(super) async fn responses(&self, uri: &str) -> Result<Vec<Kept>, StoreError> {
+        let uri = uri.to_owned();
+        self.read(move |db| responses::responses(db, &uri)).await
+    }
+
+    /// Writes a response over the one of the same variant.
+    pub(super) async fn keep_response(
+        &self,
+        uri: &str,
+        variant: String,
+        kept: Arc<Kept>,
+    ) -> Result<(), StoreError> {
+        let task = Task::Keep(uri.to_owned(), variant, kept);
+        self.order(task).await.map(drop)
+    }
+
+    /// Removes the responses of a URI.
+    pub(super) async fn forget_responses(&self, uri: &str) -> Result<(), StoreError> {
+        let task = Task::ForgetResponses(uri.to_owned());
+        self.order(task).await.map(drop)
     }
 
     /// The totals once they have been counted.

@@ -20,6 +20,7 @@ mod folder;
 mod hot;
 mod index;
 mod quota;
+mod responses;
 mod scrub;
 mod table;
 mod writer;
@@ -35,7 +36,7 @@ use self::error::blocking;
 use self::folder::Folder;
 use self::index::Index;
 use crate::clock::Clock;
-use crate::entry::{Entry, Key, Stored};
+use crate::entry::{Entry, Kept, Key, Stored};
 
 pub use self::blob::{Blob, BlobReader, OpenBlob};
 pub use self::bodies::Sealed;
@@ -43,6 +44,7 @@ pub use self::draft::{Draft, DraftWriter, Finished, HOLD_BACK};
 pub use self::draft_reader::{DraftFile, DraftReader};
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::quota::Quota;
+pub use self::responses::VARIANTS_MAX;
 pub use self::scrub::{Inspected, SHARDS};
 pub use self::table::Totals;
 
@@ -166,6 +168,27 @@ impl Store {
     /// The value kept under a name.
     pub async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.index.recall(name).await
+    }
+
+    /// The responses kept for a URI, from the index.
+    pub async fn responses(&self, uri: &str) -> Result<Vec<Kept>, StoreError> {
+        self.0.index.responses(uri).await
+    }
+
+    /// Writes a response for a URI over the one of the same `variant`, at most [`VARIANTS_MAX`] for
+    /// one URI. Its body must have been sealed.
+    pub async fn keep(
+        &self,
+        uri: &str,
+        variant: String,
+        kept: Arc<Kept>,
+    ) -> Result<(), StoreError> {
+        self.0.index.keep_response(uri, variant, kept).await
+    }
+
+    /// Removes all responses kept for a URI.
+    pub async fn forget_responses(&self, uri: &str) -> Result<(), StoreError> {
+        self.0.index.forget_responses(uri).await
     }
 
     /// How much the store holds; zero for the moment after opening until it has been counted.

@@ -6,6 +6,7 @@
 use http::HeaderValue;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
+use super::responses;
 use crate::clock::Time;
 use crate::entry::{Digest, Entry, Key, Stored, Validators};
 
@@ -60,11 +61,14 @@ pub struct Totals {
     pub absent: u64,
     /// Bytes of the answers to queries, a body shared by several of them as often.
     pub queries_bytes: u64,
+    /// Responses of raw routes, which count as entries too.
+    pub responses: u64,
 }
 
 /// Creates what is missing, or fails when the file is not such a database.
 pub(super) fn prepare(db: &Connection) -> Result<()> {
     db.execute_batch(SCHEMA)?;
+    db.execute_batch(responses::SCHEMA)?;
     db.prepare(&format!("SELECT {COLUMNS} FROM entries LIMIT 1"))?
         .query_row([], |_| Ok(()))
         .optional()?;
@@ -170,16 +174,19 @@ pub(super) fn bound_absent(db: &Connection, most: u64, totals: &mut Totals) -> R
 /// The totals, counted anew: reads two whole indexes.
 pub(super) fn count(db: &Connection) -> Result<Totals> {
     let number = |sql: &str| db.query_row(sql, [], |row| Ok(from_sql(row.get(0)?)));
+    let responses = number("SELECT count(*) FROM responses")?;
     Ok(Totals {
-        entries: number("SELECT count(*) FROM entries")?,
+        entries: number("SELECT count(*) FROM entries")? + responses,
         bodies_bytes: number(
             "SELECT ifnull(sum(size), 0) FROM \
-             (SELECT size FROM entries WHERE digest IS NOT NULL GROUP BY digest)",
+             (SELECT digest, size FROM entries WHERE digest IS NOT NULL \
+             UNION SELECT digest, size FROM responses)",
         )?,
         absent: number("SELECT count(*) FROM entries WHERE digest IS NULL")?,
         queries_bytes: number(
             "SELECT ifnull(sum(size), 0) FROM entries WHERE digest IS NOT NULL AND query = 1",
         )?,
+        responses,
     })
 }
 
@@ -200,7 +207,7 @@ pub(super) fn recall(db: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
         .optional()
 }
 
-fn statement<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>> {
+pub(super) fn statement<'db>(db: &'db Connection, sql: &str) -> Result<CachedStatement<'db>> {
     db.prepare_cached(sql)
 }
 
@@ -235,14 +242,16 @@ fn stored(db: &Connection, key: &Key) -> Result<Option<Option<Stored>>> {
         .optional()
 }
 
-/// Whether any entry names this body; nothing is a body that none names.
-fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
+/// Whether any entry or response names this body; nothing is a body that none names.
+pub(super) fn named_by(db: &Connection, body: Option<&Stored>) -> Result<bool> {
     body.map_or(Ok(false), |body| is_named(db, &body.digest))
 }
 
-/// Whether any entry names the body with this digest.
+/// Whether any entry or response names the body with this digest.
 pub(super) fn is_named(db: &Connection, digest: &Digest) -> Result<bool> {
-    statement(db, "SELECT 1 FROM entries WHERE digest = ?1 LIMIT 1")?.exists([digest.as_bytes()])
+    let sql = "SELECT 1 FROM entries WHERE digest = ?1 \
+               UNION ALL SELECT 1 FROM responses WHERE digest = ?1 LIMIT 1";
+    statement(db, sql)?.exists([digest.as_bytes()])
 }
 
 fn write(db: &Connection, key: &Key, entry: &Entry) -> Result<()> {
@@ -292,7 +301,7 @@ fn read_body(row: &Row<'_>) -> Result<Option<Stored>> {
     Ok(body(row.get(0)?, row.get(1)?))
 }
 
-fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
+pub(super) fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
     Some(Stored {
         digest: Digest::from_slice(&digest?)?,
         size: from_sql(size),
@@ -300,11 +309,11 @@ fn body(digest: Option<Vec<u8>>, size: i64) -> Option<Stored> {
 }
 
 /// SQLite's integers are signed; sizes and times stay far below the limit.
-fn to_sql(number: u64) -> i64 {
+pub(super) fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn from_sql(number: i64) -> u64 {
+pub(super) fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
@@ -386,6 +395,7 @@ mod tests {
             bodies_bytes: 14,
             absent: 3,
             queries_bytes: 5,
+            responses: 0,
         };
         assert_eq!(totals, expected);
     }

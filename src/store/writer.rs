@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, StoreErrorKind};
 use super::evict::Evictor;
+use super::responses;
 use super::table::{self, Totals};
 use crate::clock::{Stopwatch, Time};
-use crate::entry::{Digest, Entry, Key, Stored};
+use crate::entry::{Digest, Entry, Kept, Key, Stored};
 
 /// How many orders may wait; whoever brings more waits with them.
 pub(super) const QUEUE: usize = 1024;
@@ -44,6 +45,10 @@ pub(super) enum Task {
     /// Remove the body unless an entry names it.
     RemoveOrphan(Digest),
     Remember(String, Vec<u8>),
+    /// A response, by URI and variant.
+    Keep(String, String, Arc<Kept>),
+    /// All responses of a URI.
+    ForgetResponses(String),
     /// Nothing; answered after everything before it is committed.
     Sync,
     /// Answered after everything before it is committed and the database is closed.
@@ -208,6 +213,16 @@ fn carry_out(
         Task::Touch(key, at) => table::touch(db, key, *at).map(|()| 0),
         Task::Remove(key) => table::remove(db, key, totals).map(|()| 0),
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
+        Task::Keep(uri, variant, kept) => {
+            let gone = responses::keep(db, (uri, variant), kept, totals)?;
+            unnamed.extend(gone);
+            Ok(0)
+        }
+        Task::ForgetResponses(uri) => {
+            let gone = responses::forget(db, uri, totals)?;
+            unnamed.extend(gone);
+            Ok(0)
+        }
         // Done after the commit: entries of the same batch may name it.
         Task::RemoveOrphan(_) | Task::Sync | Task::Close => Ok(0),
     }

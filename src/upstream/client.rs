@@ -27,15 +27,18 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Requests to upstreams have no body, but for pushes.
+/// Requests for documents never have a body; pushes, and those that are passed on for clients, may.
 pub(super) type Client<B = Empty<Bytes>> = legacy::Client<HttpsConnector<HttpConnector>, B>;
 
 /// A client that trusts the platform's certificates and `extra_roots`, and gives up on a TCP
 /// connection after `connect_timeout`. Fails only on an unreadable extra root.
-pub(super) fn build(
+pub(super) fn build<B>(
     connect_timeout: Duration,
     extra_roots: Vec<CertificateDer<'static>>,
-) -> Result<Client, rustls::Error> {
+) -> Result<Client<B>, rustls::Error>
+where
+    B: Body<Data: Send> + Send,
+{
     let connector = connector(connect_timeout, extra_roots)?;
     Ok(builder().build(connector))
 }
@@ -47,8 +50,7 @@ pub(super) fn build_once<B>(
     extra_roots: Vec<CertificateDer<'static>>,
 ) -> Result<Client<B>, rustls::Error>
 where
-    B: Body + Send,
-    B::Data: Send,
+    B: Body<Data: Send> + Send,
 {
     let connector = connector(connect_timeout, extra_roots)?;
     let mut builder = builder();

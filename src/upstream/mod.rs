@@ -18,6 +18,7 @@ mod local;
 mod pass;
 mod push;
 mod redirect;
+mod relay;
 mod retry;
 
 use std::collections::HashSet;
@@ -36,6 +37,7 @@ pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
 pub use pass::Pass;
 pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
+pub use relay::{Answered, Relay, RelayBody, Relayed, no_body};
 
 /// The settings of one feed.
 #[derive(Clone, Debug)]

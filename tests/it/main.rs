@@ -28,6 +28,7 @@ mod modes;
 mod negative;
 mod publish;
 mod quota;
+mod raw;
 mod revalidate;
 mod search;
 mod shapes;

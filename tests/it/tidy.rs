@@ -285,6 +285,8 @@ fn the_protocol_page_has_every_cache_status() {
         CacheStatus::Negative,
         CacheStatus::Passed,
         CacheStatus::Relayed,
+        CacheStatus::VaryMiss,
+        CacheStatus::Replaced,
         CacheStatus::Refused,
         CacheStatus::Own,
     ];

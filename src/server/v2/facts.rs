@@ -357,7 +357,11 @@ const fn rank(cache: CacheStatus) -> u8 {
         CacheStatus::HitStale => 3,
         CacheStatus::Revalidated => 4,
         CacheStatus::Joined => 5,
-        CacheStatus::Passed | CacheStatus::Relayed | CacheStatus::Miss => 6,
+        CacheStatus::Passed
+        | CacheStatus::Relayed
+        | CacheStatus::VaryMiss
+        | CacheStatus::Replaced
+        | CacheStatus::Miss => 6,
         CacheStatus::Refused => 7,
         CacheStatus::Stale(_) => 8,
     }

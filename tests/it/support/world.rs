@@ -13,6 +13,7 @@ use nugate::nuget::publish::Publish;
 use nugate::nuget::service_index::WebLinks;
 use nugate::observe::Metrics;
 use nugate::policy::class::{Freshness, Network};
+use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use nugate::proxy::{Options, Parts, Proxy};
 use nugate::server::access::Access;
 use nugate::server::{App, BaseRules, Door, Limits, Tls, run};
@@ -38,6 +39,7 @@ pub struct Settings {
     pub quota: Quota,
     pub access: AccessConfig,
     pub tls: Option<Arc<Tls>>,
+    pub routes: Vec<RouteOptions>,
 }
 
 /// The whole set-up of a test.
@@ -109,12 +111,14 @@ impl World {
         let metrics = Arc::clone(&parts.metrics);
         let proxies = self.settings.bases.trusted_proxies.clone();
         let access = Access::open(&self.settings.access, proxies, metrics).unwrap();
+        let raw = self.generic(&parts);
         let proxy = Proxy::new(parts).await;
         let app = Arc::new(
             App::new(proxy, self.settings.bases.clone())
                 .with_patience(self.settings.patience)
                 .with_v2(self.settings.options.v2)
-                .with_access(Arc::new(access)),
+                .with_access(Arc::new(access))
+                .with_raw(raw),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.addr = listener.local_addr().unwrap();
@@ -129,11 +133,31 @@ impl World {
         self.running = Some(Running { app, stop, task });
     }
 
+    fn generic(&self, parts: &Parts) -> Generic {
+        let routes = self.settings.routes.iter().map(|options| {
+            let upstream = FeedOptions {
+                name: format!("raw.{}", options.name),
+                url: options.url.clone(),
+                ..self.settings.feed.clone()
+            };
+            Route::new(options.clone(), upstream).unwrap()
+        });
+        Generic::new(GenericParts {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            metrics: Arc::clone(&parts.metrics),
+            network: parts.options.network,
+            document_size_max: parts.options.document_size_max,
+            routes: routes.collect(),
+        })
+    }
+
     /// Stops nugate and waits until it has written everything down.
     pub async fn stop(&mut self) {
         self.begin_to_stop();
         if let Some(Running { app, task, .. }) = self.running.take() {
             task.await.unwrap();
+            app.quiet().await;
             app.proxy().close(Duration::from_secs(10)).await;
         }
     }
@@ -209,7 +233,7 @@ impl World {
     /// Waits until everything answered so far is stored.
     pub async fn quiet(&self) {
         let running = self.running.as_ref().unwrap();
-        running.app.proxy().quiet().await;
+        running.app.quiet().await;
     }
 
     /// Moves the clock.
@@ -249,6 +273,7 @@ pub fn settings(index: &str) -> Settings {
     Settings {
         patience: Duration::from_secs(70),
         quota: Quota::NONE,
+        routes: Vec::new(),
         options: Options {
             freshness: Freshness::default(),
             network: Network::Online,
