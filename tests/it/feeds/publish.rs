@@ -1,0 +1,97 @@
+//! Pushes and deletions through a group: which feed they reach, and what is seen of them.
+
+use http::Method;
+use nugate::nuget::merge::Versions;
+use nugate::nuget::publish::Publish;
+
+use super::texts;
+use crate::support::GroupWorld;
+use crate::support::client::{Response, call};
+use crate::support::group::{FeedOf, feed};
+use crate::support::push::{FORM, form_of};
+use crate::support::world::Settings;
+
+/// The feed that takes pushes, and a public one that does not.
+fn two() -> Vec<FeedOf> {
+    vec![
+        feed("corp", &[("Own", "1.0.0")], &[]),
+        feed("public", &[("Shared", "1.0.0")], &[]),
+    ]
+}
+
+fn corp_takes(name: &str, settings: &mut Settings) {
+    if name != "corp" {
+        settings.options.publish = Publish::Refuse;
+    }
+}
+
+async fn push(world: &GroupWorld, path: &str, id: &str, version: &str) -> Response {
+    let form = form_of(id, version);
+    call(world.addr, Method::PUT, path, &[FORM], form).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_unknown_is_known_by_every_document_after_its_push() {
+    for versions in [Versions::First, Versions::United] {
+        for path in [
+            "/v3/registration-gz-semver2/new/index.json",
+            "/v3/flat/new/1.0.0/new.1.0.0.nupkg",
+            "/v3/flat/new/index.json",
+            "/api/v2/Packages(Id='New',Version='1.0.0')",
+            "/api/v2/package/New",
+        ] {
+            let world = GroupWorld::of(two(), versions, corp_takes).await;
+            assert_eq!(world.get_at(path).await.status, 404, "{path}");
+            // The lists of both feeds are known to be missing.
+            assert_eq!(world.get("flat/new/index.json").await.status, 404);
+            assert_eq!(
+                push(&world, "/v3/publish", "New", "1.0.0").await.status,
+                201
+            );
+            let found = world.get_at(path).await;
+            assert_eq!(found.status, 200, "{versions:?} {path}: {}", found.text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_moves_to_the_first_feed_with_its_push() {
+    let world = GroupWorld::of(two(), Versions::First, corp_takes).await;
+    let package = "flat/shared/1.0.0/shared.1.0.0.nupkg";
+    assert_eq!(
+        world.get(package).await.body,
+        world.nupkg(1, "Shared", "1.0.0")
+    );
+    let pushed = push(&world, "/feeds/corp/v3/publish", "Shared", "1.0.0").await;
+    assert_eq!(pushed.status, 201);
+    assert_eq!(
+        world.get(package).await.body,
+        world.nupkg(0, "Shared", "1.0.0")
+    );
+    let found = world.get("query?q=shared").await.json();
+    let versions = found["data"][0]["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 1, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_deleted_from_its_home_moves_on() {
+    let feeds = vec![
+        feed("corp", &[("Shared", "1.0.0")], &[]),
+        feed("public", &[("Shared", "2.0.0")], &[]),
+    ];
+    let world = GroupWorld::of(feeds, Versions::First, corp_takes).await;
+    let list = world.get("flat/shared/index.json").await;
+    assert_eq!(texts(&list, "versions"), ["1.0.0"]);
+    // This feed deletes where nuget.org unlists.
+    world.ups[0].change(|feed| feed.remove("Shared", "1.0.0"));
+    let script = world.ups[0].on("/api/v2/package/Shared/1.0.0");
+    drop(script.reply(204, ""));
+    let path = "/v3/publish/Shared/1.0.0";
+    let deleted = call(world.addr, Method::DELETE, path, &[], "").await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    let package = "flat/shared/2.0.0/shared.2.0.0.nupkg";
+    let found = world.get(package).await;
+    assert_eq!(found.status, 200, "{}", found.text());
+    let list = world.get("flat/shared/index.json").await;
+    assert_eq!(texts(&list, "versions"), ["2.0.0"]);
+}
