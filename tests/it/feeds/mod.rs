@@ -14,6 +14,7 @@ mod program;
 mod publish;
 mod results;
 mod united;
+mod v2;
 
 use serde_json::Value;
 
