@@ -44,6 +44,7 @@ impl App {
         let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()))?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let place = match v2::below(scope.rest) {
+            Some(_) if !reads && self.v2.is_none() => Some(Err(RouteError::NotFound)),
             // V2 clients push to the source itself, or to `package` below it.
             Some(rest) if !reads => {
                 let below = rest.strip_prefix("/package");
