@@ -127,7 +127,11 @@ async fn relay(
     submission: Submission,
     operation: Operation,
 ) -> (Answer, Option<Upload>) {
-    let (relayed, rest) = match group.publisher() {
+    let member = match &submission.place.named {
+        Some(named) => group.publisher_of(&named.id),
+        None => group.publisher(),
+    };
+    let (relayed, rest) = match member {
         Ok(member) => member.proxy().publish(submission).await,
         Err(error) => (Err(error.into()), Some(submission.upload)),
     };

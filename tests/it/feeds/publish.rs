@@ -25,6 +25,12 @@ fn corp_takes(name: &str, settings: &mut Settings) {
     }
 }
 
+fn public_takes(name: &str, settings: &mut Settings) {
+    if name != "public" {
+        settings.options.publish = Publish::Refuse;
+    }
+}
+
 async fn push(world: &GroupWorld, path: &str, id: &str, version: &str) -> Response {
     let form = form_of(id, version);
     call(world.addr, Method::PUT, path, &[FORM], form).await
@@ -94,4 +100,28 @@ async fn an_id_that_is_deleted_from_its_home_moves_on() {
     assert_eq!(found.status, 200, "{}", found.text());
     let list = world.get("flat/shared/index.json").await;
     assert_eq!(texts(&list, "versions"), ["2.0.0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_of_an_owned_id_goes_to_no_other_feed() {
+    let mut feeds = two();
+    feeds[0].owns = &["Contoso.*"];
+    let world = GroupWorld::of(feeds, Versions::First, public_takes).await;
+    for method in [Method::DELETE, Method::POST] {
+        for path in [
+            "/v3/publish/Contoso.Core/1.0.0",
+            "/api/v2/package/CONTOSO.core/1.0.0",
+        ] {
+            let headers = [("x-nuget-apikey", "key")];
+            let answer = call(world.addr, method.clone(), path, &headers, "").await;
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
+            assert!(answer.text().contains("feed corp"), "{}", answer.text());
+        }
+    }
+    let asked = world.ups.iter().flat_map(|up| up.log());
+    assert_eq!(asked.filter(|seen| seen.method != Method::GET).count(), 0);
+    // Whoever names the feed means it.
+    let path = "/feeds/public/v3/publish/Contoso.Core/1.0.0";
+    call(world.addr, Method::DELETE, path, &[], "").await;
+    assert_eq!(world.asked("Contoso.Core"), [0, 1]);
 }

@@ -268,7 +268,7 @@ async fn a_client_that_waits_to_be_told_is_told_to_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_may_be_closed_to_pushes() {
-    let closed = |settings: &mut crate::support::world::Settings| {
+    let closed = |settings: &mut Settings| {
         settings.options.publish = Publish::Refuse;
     };
     let world = World::with(ExampleFeed::demo(), closed).await;
