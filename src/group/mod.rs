@@ -232,8 +232,14 @@ impl Group {
         }
     }
 
-    /// The member that takes deletions and relistings of an id: [`Self::publisher`], unless the id
-    /// is another's.
+    /// Whether there is another member that an id may belong to.
+    pub fn has_owners(&self) -> bool {
+        let owning = |patterns: &Vec<IdPattern>| !patterns.is_empty();
+        !self.0.more.is_empty() && self.0.patterns.iter().any(owning)
+    }
+
+    /// The member that takes pushes and deletions of an id: [`Self::publisher`], unless the id is
+    /// another's.
     ///
     /// # Errors
     /// [`PublishError`] as there, and [`PublishError::Owned`].

@@ -24,6 +24,7 @@ use crate::server::handle::{
     Answer, App, Ends, TARGET_MAX, WARNING, insert_warning, misdirected, unroutable,
 };
 use crate::server::own;
+use crate::server::owned::{Guarded, Refusal};
 use crate::server::scope::Scope;
 use crate::server::v2;
 use crate::upstream::{PushHeaders, Upload};
@@ -124,9 +125,14 @@ impl App {
 
 async fn relay(
     group: &Group,
-    submission: Submission,
+    mut submission: Submission,
     operation: Operation,
 ) -> (Answer, Option<Upload>) {
+    let mut refused = Refusal::default();
+    if group.has_owners() && submission.place.named.is_none() {
+        let (guarded, told) = Guarded::new(group.clone(), submission.upload);
+        (submission.upload, refused) = (Upload::new(guarded), told);
+    }
     let member = match &submission.place.named {
         Some(named) => group.publisher_of(&named.id),
         None => group.publisher(),
@@ -134,6 +140,10 @@ async fn relay(
     let (relayed, rest) = match member {
         Ok(member) => member.proxy().publish(submission).await,
         Err(error) => (Err(error.into()), Some(submission.upload)),
+    };
+    let relayed = match refused.get() {
+        Some(error) => Err(error.clone().into()),
+        None => relayed,
     };
     let (response, cache) = match relayed {
         Ok(relayed) => (respond(relayed), CacheStatus::Relayed),

@@ -1,6 +1,7 @@
 //! Pushes and deletions through a group: which feed they reach, and what is seen of them.
 
 use http::Method;
+use nugate::demo::Package;
 use nugate::nuget::merge::Versions;
 use nugate::nuget::publish::Publish;
 
@@ -8,7 +9,7 @@ use super::texts;
 use crate::support::GroupWorld;
 use crate::support::client::{Response, call};
 use crate::support::group::{FeedOf, feed};
-use crate::support::push::{FORM, form_of};
+use crate::support::push::{FORM, form, form_of};
 use crate::support::world::Settings;
 
 /// The feed that takes pushes, and a public one that does not.
@@ -124,4 +125,46 @@ async fn a_deletion_of_an_owned_id_goes_to_no_other_feed() {
     let path = "/feeds/public/v3/publish/Contoso.Core/1.0.0";
     call(world.addr, Method::DELETE, path, &[], "").await;
     assert_eq!(world.asked("Contoso.Core"), [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_an_owned_id_goes_to_no_other_feed() {
+    let mut feeds = two();
+    feeds[0].owns = &["Contoso.*"];
+    let world = GroupWorld::of(feeds, Versions::First, |name, settings| {
+        public_takes(name, settings);
+        settings.options.v2 = true;
+    })
+    .await;
+    let large = |id: &str| {
+        let package = Package::new(id, "1.0.0").padded(3_000_000);
+        package.nupkg().unwrap()
+    };
+    let headers = [FORM, ("x-nuget-apikey", "key")];
+    for path in ["/v3/publish/", "/v3/symbols", "/api/v2/package"] {
+        for form in [form_of("CONTOSO.Core", "1.0.0"), form(&large("Contoso.X"))] {
+            let answer = call(world.addr, Method::PUT, path, &headers, form).await;
+            assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+            assert!(answer.text().contains("feed corp"), "{}", answer.text());
+        }
+    }
+    assert_eq!([world.ups[0].received(), world.ups[1].received()], [0, 0]);
+    // What nobody owns arrives as it was sent, and whoever names the feed means it.
+    for (path, id) in [
+        ("/v3/publish", "Big"),
+        ("/feeds/public/v3/publish", "Contoso.X"),
+    ] {
+        let form = form(&large(id));
+        let answer = call(world.addr, Method::PUT, path, &[FORM], form.clone()).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let push = world.ups[1].log().pop().unwrap();
+        assert!(push.body == form, "{path} is not what was sent");
+        assert_eq!(push.header("content-length"), form.len().to_string());
+    }
+    assert_eq!(
+        push(&world, "/v3/publish", "Small", "1.0.0").await.status,
+        201
+    );
+    let nothing = call(world.addr, Method::PUT, "/v3/publish", &[FORM], "").await;
+    assert_eq!(nothing.status, 400);
 }
