@@ -6,11 +6,11 @@ use nugate::nuget::merge::Versions;
 use nugate::nuget::publish::Publish;
 
 use super::texts;
-use crate::support::GroupWorld;
 use crate::support::client::{Response, call};
 use crate::support::group::{FeedOf, feed};
 use crate::support::push::{FORM, form, form_of};
 use crate::support::world::Settings;
+use crate::support::{GroupWorld, ScriptedUpstream};
 
 /// The feed that takes pushes, and a public one that does not.
 fn two() -> Vec<FeedOf> {
@@ -119,7 +119,7 @@ async fn a_deletion_of_an_owned_id_goes_to_no_other_feed() {
             assert!(answer.text().contains("feed corp"), "{}", answer.text());
         }
     }
-    let asked = world.ups.iter().flat_map(|up| up.log());
+    let asked = world.ups.iter().flat_map(ScriptedUpstream::log);
     assert_eq!(asked.filter(|seen| seen.method != Method::GET).count(), 0);
     // Whoever names the feed means it.
     let path = "/feeds/public/v3/publish/Contoso.Core/1.0.0";

@@ -60,6 +60,7 @@ pub struct GroupWorld {
     change: fn(&str, &mut Settings),
     pub network: Network,
     pub public_url: Option<Url>,
+    pub document_size_max: u64,
     running: Option<(Arc<App>, oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -90,6 +91,7 @@ impl GroupWorld {
             change,
             network: Network::Online,
             public_url: None,
+            document_size_max: 64 << 20,
             running: None,
         };
         for feed in feeds {
@@ -132,7 +134,7 @@ impl GroupWorld {
         let options = GroupOptions {
             versions: self.versions,
             memory: 16 << 20,
-            document_size_max: 64 << 20,
+            document_size_max: self.document_size_max,
         };
         let first = members.remove(0);
         let group = Group::new(first, members, options);
