@@ -139,7 +139,11 @@ async fn relay(
     };
     let (relayed, rest) = match member {
         Ok(member) => member.proxy().publish(submission).await,
-        Err(error) => (Err(error.into()), Some(submission.upload)),
+        Err(error) => {
+            let refused = &group.metrics().published;
+            refused.with_label_values(&["refused"]).inc();
+            (Err(error.into()), Some(submission.upload))
+        }
     };
     let relayed = match refused.get() {
         Some(error) => Err(error.clone().into()),

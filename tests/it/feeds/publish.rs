@@ -168,3 +168,19 @@ async fn a_push_of_an_owned_id_goes_to_no_other_feed() {
     let nothing = call(world.addr, Method::PUT, "/v3/publish", &[FORM], "").await;
     assert_eq!(nothing.status, 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_could_be_for_several_feeds_is_refused_and_counted() {
+    let world = GroupWorld::first(two()).await;
+    let index = world.get("index.json").await.text();
+    assert!(!index.contains("PackagePublish"), "{index}");
+    for path in ["/v3/publish", "/v3/symbols/", "/api/v2/package"] {
+        let answer = push(&world, path, "New", "1.0.0").await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(answer.text().contains("/feeds/NAME/"), "{}", answer.text());
+    }
+    assert_eq!([world.ups[0].received(), world.ups[1].received()], [0, 0]);
+    let text = world.get_at("/metrics").await.text();
+    let line = "nugate_published_total{outcome=\"refused\"} 3";
+    assert!(text.contains(line), "{text}");
+}
