@@ -23,8 +23,8 @@ use crate::proxy::{Body, Error, Rendered, Reply, Request, encode};
 /// Parts up to this size together are combined where they are wanted; more on the blocking pool.
 const INLINE_MAX: usize = 32 * 1024;
 
-/// What was read in parts, remembered: at most this many.
-const FACTS_MAX: u64 = 4096;
+/// Bytes of memory for what was read in parts.
+const FACTS_MEMORY: u64 = 16 << 20;
 
 /// A document of one member.
 #[derive(Clone)]
@@ -48,6 +48,24 @@ pub(super) enum Facts {
     Pages(Vec<String>),
     /// Ids of results.
     Ids(Vec<Option<PackageId>>),
+}
+
+impl Facts {
+    /// About how many bytes of memory they take.
+    fn weight(&self) -> usize {
+        let (count, text): (usize, usize) = match self {
+            Self::Versions(versions) => {
+                let texts = versions.iter().map(|version| version.as_str().len());
+                (versions.len(), texts.sum())
+            }
+            Self::Pages(urls) => (urls.len(), urls.iter().map(String::len).sum()),
+            Self::Ids(ids) => {
+                let texts = ids.iter().flatten().map(|id| id.as_str().len());
+                (ids.len(), texts.sum())
+            }
+        };
+        512 + count * 64 + text
+    }
 }
 
 /// The memo of combined documents and of what was read in parts.
@@ -75,7 +93,10 @@ impl Memo {
                 })
                 .build(),
             facts: moka::sync::Cache::builder()
-                .max_capacity(FACTS_MAX)
+                .max_capacity(FACTS_MEMORY)
+                .weigher(|key: &String, facts: &Arc<Facts>| {
+                    u32::try_from(key.len() + facts.weight()).unwrap_or(u32::MAX)
+                })
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
         }
@@ -277,4 +298,32 @@ pub(super) fn unusable(error: &MergeError) -> Error {
     Error::unusable(format!(
         "documents of several feeds cannot be combined: {error}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Metrics;
+
+    #[test]
+    fn what_was_read_in_parts_is_bounded_by_its_size() {
+        let memo = Memo::new(0, &Metrics::new().unwrap().evictions);
+        let urls = vec!["https://feed.test/".repeat(100); 100];
+        for number in 0..500 {
+            let part = Part {
+                place: 0,
+                bytes: Bytes::new(),
+                etag: format!("\"{number}\""),
+                age: Duration::ZERO,
+                cache: CacheStatus::Own,
+                warning: None,
+            };
+            let read = |_: &[u8]| Ok(Facts::Pages(urls.clone()));
+            memo.facts("pages", &part, read).unwrap();
+        }
+        memo.facts.run_pending_tasks();
+        assert!(memo.facts.entry_count() > 10);
+        assert!(memo.facts.entry_count() < 100);
+        assert!(memo.facts.weighted_size() <= FACTS_MEMORY);
+    }
 }

@@ -232,6 +232,29 @@ impl Group {
         }
     }
 
+    /// Whether there is another member that an id may belong to.
+    pub fn has_owners(&self) -> bool {
+        let owning = |patterns: &Vec<IdPattern>| !patterns.is_empty();
+        !self.0.more.is_empty() && self.0.patterns.iter().any(owning)
+    }
+
+    /// The member that takes pushes and deletions of an id: [`Self::publisher`], unless the id is
+    /// another's.
+    ///
+    /// # Errors
+    /// [`PublishError`] as there, and [`PublishError::Owned`].
+    pub fn publisher_of(&self, id: &PackageId) -> Result<&Member, PublishError> {
+        let taker = self.publisher()?;
+        let owners = owners_of(&self.0.patterns, id);
+        let mut names = owners.iter().map(|place| self.at_place(*place).name());
+        match names.next() {
+            Some(first) if first != taker.name() && names.all(|name| name != taker.name()) => {
+                Err(PublishError::Owned(first.into()))
+            }
+            _ => Ok(taker),
+        }
+    }
+
     /// The first member that owns an id, if one does.
     pub fn owner_of(&self, id: &PackageId) -> Option<&Member> {
         let owners = owners_of(&self.0.patterns, id);

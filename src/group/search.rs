@@ -195,7 +195,9 @@ impl Question {
     fn read(target: &Target) -> Self {
         let value = |name: &str| {
             let mut pairs = form_urlencoded::parse(target.query().unwrap_or_default().as_bytes());
-            pairs.find_map(|(own, value)| (own == name).then(|| value.into_owned()))
+            // Feeds take names in any case; what they understand must not be missed here.
+            let found = pairs.find(|(own, _)| own.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.into_owned())
         };
         let number = |name: &str| value(name)?.parse::<usize>().ok();
         let take = number("take").filter(|take| *take <= RESULTS_MAX);
@@ -218,7 +220,7 @@ impl Question {
             .saturating_add(self.window.take)
             .min(RESULTS_MAX);
         let others = form_urlencoded::parse(query.as_bytes())
-            .filter(|(name, _)| !matches!(name.as_ref(), "skip" | "take"));
+            .filter(|(name, _)| !matches!(&*name.to_ascii_lowercase(), "skip" | "take"));
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(others)
             .append_pair("skip", "0")

@@ -1,5 +1,6 @@
 //! The versions of several members together; of a version that several have, the first member's.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -68,11 +69,7 @@ impl Group {
             parts.push(index);
             parts.extend(pages);
         }
-        let size: usize = parts.iter().map(|part| part.bytes.len()).sum();
-        if size as u64 > self.0.options.document_size_max {
-            let text = "the registrations of all feeds together are larger than document_size_max";
-            return Err(Error::TooLarge(text.into()));
-        }
+        self.bounded(&parts)?;
         let slug = request.target.resource.map_or("", |resource| resource.slug);
         let url = format!("{}{slug}/{}", request.base, request.target.path());
         let merge = move |parts: &[Part]| {
@@ -119,10 +116,6 @@ impl Group {
                 self.part(index.place, &target, request).await
             }
         });
-        let parts: Vec<Result<Part, Error>> = stream::iter(asked)
-            .buffered(PAGES_AT_A_TIME)
-            .collect()
-            .await;
         // A page that is gone makes the index wrong, not the package unknown.
         let failed = |error| match error {
             error if is_none(&error) => Error::unusable(format!(
@@ -130,7 +123,23 @@ impl Group {
             )),
             error => error,
         };
-        parts.into_iter().map(|part| part.map_err(failed)).collect()
+        let mut pages = pin!(stream::iter(asked).buffered(PAGES_AT_A_TIME));
+        let mut parts = vec![index.clone()];
+        while let Some(page) = pages.next().await {
+            parts.push(page.map_err(failed)?);
+            self.bounded(&parts)?;
+        }
+        Ok(parts.split_off(1))
+    }
+
+    /// Nothing that is too large is gathered to its end.
+    fn bounded(&self, parts: &[Part]) -> Result<(), Error> {
+        let size: usize = parts.iter().map(|part| part.bytes.len()).sum();
+        if size as u64 > self.0.options.document_size_max {
+            let text = "the registrations of all feeds together are larger than document_size_max";
+            return Err(Error::TooLarge(text.into()));
+        }
+        Ok(())
     }
 
     /// A document of one version: from the first member whose list has the version.

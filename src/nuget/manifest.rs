@@ -3,7 +3,8 @@
 //! A package is a zip archive whose manifest (`.nuspec`) lies at its root, and everything that
 //! packs for NuGet writes the manifest among the first entries. So the beginning of an upload is
 //! enough; what is not found there is not looked for. What is found decides which documents are
-//! asked for afresh and nothing else, so a wrong manifest harms nobody but its author.
+//! asked for afresh, and with several feeds that a package goes to none that its id is not for; a
+//! wrong manifest harms nobody but its author.
 
 use std::io::Read;
 

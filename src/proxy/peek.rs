@@ -19,7 +19,8 @@ pub enum Peek {
     Stored,
     /// The feed said a moment ago that there is none.
     Absent,
-    /// Neither: the document must be asked for, or looked into.
+    /// Neither, or a push or deletion has changed it since: the document must be asked for, or
+    /// looked into.
     Unsure,
 }
 
@@ -29,6 +30,7 @@ impl Proxy {
     pub async fn peek(&self, request: &Request) -> Peek {
         let key = request.target.key(self.0.feed.name());
         let entry = self.0.lookup(&key).await;
+        let entry = entry.filter(|entry| !self.is_outdated(request, entry));
         match entry.as_deref().map(|entry| entry.body) {
             Some(Some(body)) if body.size > EMPTY_MAX => Peek::Stored,
             Some(Some(body)) => match self.0.load_whole(&body).await {

@@ -54,6 +54,9 @@ pub enum PublishError {
          but one have publish = \"refuse\""
     )]
     WhichFeed,
+    /// The id is this feed's, which is not the one that takes pushes and deletions.
+    #[error("the id is owned by feed {0} (setting feeds.{0}.owns): go to /feeds/{0}/v3/index.json")]
+    Owned(Arc<str>),
     /// The network mode forbids it.
     #[error("nugate is offline: pushes and deletions are not passed on")]
     Offline,

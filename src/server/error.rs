@@ -19,7 +19,9 @@ pub fn status_of(error: &Error) -> StatusCode {
         Error::Upstream { timeout: false, .. } | Error::TooLarge(_) => StatusCode::BAD_GATEWAY,
         Error::Refused(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
         Error::Publish(error) => match error {
-            PublishError::Refused(_) | PublishError::WhichFeed => StatusCode::FORBIDDEN,
+            PublishError::Refused(_) | PublishError::WhichFeed | PublishError::Owned(_) => {
+                StatusCode::FORBIDDEN
+            }
             PublishError::Offline => StatusCode::GATEWAY_TIMEOUT,
             PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             PublishError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,

@@ -13,6 +13,7 @@ mod handle;
 mod linger;
 mod listen;
 mod own;
+mod owned;
 mod pass;
 mod publish;
 mod range;

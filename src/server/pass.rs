@@ -59,8 +59,9 @@ pub(super) async fn passed(group: &Group, path: &str, parts: &http::request::Par
                     cache,
                 };
             }
-            Err(error @ (Error::NotFound | Error::NotOffered(_))) => none = error,
-            Err(error) => return refused(&error, resource),
+            // The token may be another's: it is no id that two feeds may have.
+            Err(error) if matches!(none, Error::NotFound) => none = error,
+            Err(_) => {}
         }
     }
     refused(&none, resource)

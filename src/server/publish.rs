@@ -24,6 +24,7 @@ use crate::server::body::{BodyError, ResponseBody};
 use crate::server::error::{is_worth_a_warning, status_of};
 use crate::server::handle::{Answer, App, Ends, WARNING, insert_warning, misdirected, unroutable};
 use crate::server::own;
+use crate::server::owned::{Guarded, Refusal};
 use crate::server::scope::Scope as Feeds;
 use crate::server::v2;
 use crate::upstream::{PushHeaders, Upload};
@@ -44,6 +45,7 @@ impl App {
         let scope = Feeds::of(&self.group, self.below_prefix(parts.uri.path()))?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let place = match v2::below(scope.rest) {
+            Some(_) if !reads && self.v2.is_none() => Some(Err(RouteError::NotFound)),
             // V2 clients push to the source itself, or to `package` below it.
             Some(rest) if !reads => {
                 let below = rest.strip_prefix("/package");
@@ -119,12 +121,29 @@ impl App {
 
 async fn relay(
     group: &Group,
-    submission: Submission,
+    mut submission: Submission,
     operation: Operation,
 ) -> (Answer, Option<Upload>) {
-    let (relayed, rest) = match group.publisher() {
+    let mut refused = Refusal::default();
+    if group.has_owners() && submission.place.named.is_none() {
+        let (guarded, told) = Guarded::new(group.clone(), submission.upload);
+        (submission.upload, refused) = (Upload::new(guarded), told);
+    }
+    let member = match &submission.place.named {
+        Some(named) => group.publisher_of(&named.id),
+        None => group.publisher(),
+    };
+    let (relayed, rest) = match member {
         Ok(member) => member.proxy().publish(submission).await,
-        Err(error) => (Err(error.into()), Some(submission.upload)),
+        Err(error) => {
+            let refused = &group.metrics().published;
+            refused.with_label_values(&["refused"]).inc();
+            (Err(error.into()), Some(submission.upload))
+        }
+    };
+    let relayed = match refused.get() {
+        Some(error) => Err(error.clone().into()),
+        None => relayed,
     };
     let (response, cache) = match relayed {
         Ok(relayed) => (respond(relayed), CacheStatus::Relayed),

@@ -1,10 +1,12 @@
 //! Documents about whole feeds.
 
 use nugate::demo::{ExampleFeed, Package};
+use nugate::nuget::merge::Versions;
+use serde_json::{Value, json};
 
 use super::leaves;
-use crate::support::GroupWorld;
 use crate::support::group::{FeedOf, feed};
+use crate::support::{GroupWorld, head};
 
 fn vulnerable(name: &'static str, id: &str) -> FeedOf {
     let advisory = format!("https://{name}.test/1");
@@ -177,4 +179,38 @@ async fn counters_tell_the_feeds_apart() {
     ] {
         assert!(text.contains(line), "{line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_through_does_not_need_the_other_feeds() {
+    let feeds = vec![feed("one", &[], &[]), feed("two", &[], &[])];
+    let mut world = GroupWorld::of(feeds, Versions::First, |name, settings| {
+        if name == "two" {
+            settings.feed.pass_types = vec!["Custom/1.0.0".to_owned()];
+        }
+    })
+    .await;
+    let index = "/v3/index.json";
+    let url = world.ups[1].base_url().to_owned();
+    let document = world.ups[1].change(|feed| feed.document(&url, index, ""));
+    let mut document: Value = serde_json::from_slice(&document.unwrap().body).unwrap();
+    let entry = json!({"@id": format!("{url}/custom"), "@type": "Custom/1.0.0"});
+    document["resources"].as_array_mut().unwrap().push(entry);
+    let script = world.ups[1].on(index);
+    drop(script.reply(200, document.to_string()));
+    world.ups[1].on("/custom/a").times(3).reply(200, "custom");
+    world.ups[0].down().await;
+    let shown = world.get("index.json").await.json();
+    let entries = shown["resources"].as_array().unwrap();
+    let ours = entries.iter().find(|it| it["@type"] == "Custom/1.0.0");
+    let path = world.path_of(ours.unwrap()["@id"].as_str().unwrap()) + "/a";
+    let passed = world.get_at(&path).await;
+    assert_eq!(passed.status, 200, "{}", passed.text());
+    assert_eq!(passed.text(), "custom");
+    assert_eq!(head(world.addr, &path, &[]).await.status, 200);
+    // Nobody has it, as far as those who can be asked know.
+    let token = "0123456789abcdef0123456789abcdef";
+    assert_eq!(world.get(&format!("pass/{token}")).await.status, 502);
+    world.ups[1].down().await;
+    assert_eq!(world.get_at(&path).await.status, 502);
 }

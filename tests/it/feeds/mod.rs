@@ -4,14 +4,17 @@
 //! - other ids have one home, or the versions of all feeds
 //! - everything that is said about an id agrees with what can be downloaded
 //! - each feed alone has URLs of its own
+//! - V2 clients and pushes find the same feeds as everyone else
 
 mod crawl;
 mod first;
 mod indexes;
 mod owners;
 mod program;
+mod publish;
 mod results;
 mod united;
+mod v2;
 
 use serde_json::Value;
 

@@ -146,3 +146,23 @@ async fn results_of_others_that_name_an_owned_id_are_dropped() {
         assert_eq!(texts(&completed, "data"), ["Contoso.Core"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_a_question_tells_another_feed_of_an_owned_id() {
+    let world = GroupWorld::first(confusing()).await;
+    for path in [
+        "autocomplete?ID=Contoso.Core",
+        "autocomplete?Q=Contoso.Co",
+        "query?Q=CONTOSO.core",
+        "query?Q=PackageId:\"Contoso.Core\"",
+    ] {
+        let answer = world.get(&path.replace('"', "%22")).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+    let log = world.ups[0].log();
+    let told = |path: &str| path.to_lowercase().contains("contoso");
+    assert!(
+        !log.iter().any(|seen| told(&seen.path_and_query)),
+        "{log:#?}"
+    );
+}

@@ -108,6 +108,25 @@ async fn pages_outside_of_the_index_are_taken_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_is_too_large_is_not_gathered_to_its_end() {
+    let many: Vec<String> = (0..64 * 40).map(|number| format!("1.{number}.0")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|it| ("Many", &**it)).collect();
+    let mut world = GroupWorld::united(vec![
+        feed("one", &[("Many", "1.7.0")], &[]),
+        feed("two", &many, &[]),
+    ])
+    .await;
+    world.document_size_max = 100_000;
+    world.restart().await;
+    let path = "registration-gz-semver2/many/index.json";
+    let answer = world.get(path).await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains("document_size_max"), "{answer:?}");
+    let asked = world.asked("/page/")[1];
+    assert!((1..20).contains(&asked), "{asked} of 40 pages");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hives_differ_as_those_of_the_feeds_do() {
     let world = GroupWorld::united(vec![
         feed("one", &[("Shared", "1.0.0"), ("Shared", "2.0.0-a.1")], &[]),

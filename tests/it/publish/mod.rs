@@ -14,6 +14,7 @@ use nugate::nuget::publish::Publish;
 
 use crate::support::client::call;
 use crate::support::push::{FORM, Uploading, form, form_of};
+use crate::support::world::Settings;
 use crate::support::{Program, World};
 
 const UPSTREAM: &str = "/api/v2/package/";
@@ -267,7 +268,7 @@ async fn a_client_that_waits_to_be_told_is_told_to_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_may_be_closed_to_pushes() {
-    let closed = |settings: &mut crate::support::world::Settings| {
+    let closed = |settings: &mut Settings| {
         settings.options.publish = Publish::Refuse;
     };
     let world = World::with(ExampleFeed::demo(), closed).await;
@@ -379,7 +380,8 @@ async fn a_push_over_http_2_is_relayed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_v2_client_pushes_and_deletes_too() {
-    let world = World::demo().await;
+    let speaking = |settings: &mut Settings| settings.options.v2 = true;
+    let world = World::with(ExampleFeed::demo(), speaking).await;
     for (number, path) in ["/api/v2", "/api/v2/", "/api/v2/package", "/api/v2/package/"]
         .into_iter()
         .enumerate()
@@ -399,4 +401,18 @@ async fn a_v2_client_pushes_and_deletes_too() {
         "",
     );
     assert_eq!(gone.await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_v2_is_switched_off_nothing_is_pushed_by_it() {
+    let world = World::demo().await;
+    let form = form_of("New.Id", "1.0.0");
+    for path in ["/api/v2", "/api/v2/package/", "/feeds/test/api/v2/package"] {
+        let answer = call(world.addr, Method::PUT, path, &[FORM], form.clone()).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+    }
+    let path = "/api/v2/package/Example.Core/1.0.0";
+    let answer = call(world.addr, Method::DELETE, path, &[], "").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(world.up.requests(), 0);
 }

@@ -18,10 +18,11 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use url::Url;
 
 use super::client::{self, Response};
 use super::upstream::ScriptedUpstream;
-use super::world::settings;
+use super::world::{Settings, settings};
 
 /// A feed of a group: its name, its packages and the ids it owns.
 pub struct FeedOf {
@@ -56,22 +57,30 @@ pub struct GroupWorld {
     dir: TempDir,
     feeds: Vec<(&'static str, &'static [&'static str])>,
     versions: Versions,
+    change: fn(&str, &mut Settings),
     pub network: Network,
+    pub public_url: Option<Url>,
+    pub document_size_max: u64,
     running: Option<(Arc<App>, oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl GroupWorld {
     /// Of each id that nobody owns, the first feed that has it.
     pub async fn first(feeds: Vec<FeedOf>) -> Self {
-        Self::of(feeds, Versions::First).await
+        Self::of(feeds, Versions::First, |_, _| {}).await
     }
 
     /// Of each id that nobody owns, the versions of all.
     pub async fn united(feeds: Vec<FeedOf>) -> Self {
-        Self::of(feeds, Versions::United).await
+        Self::of(feeds, Versions::United, |_, _| {}).await
     }
 
-    async fn of(feeds: Vec<FeedOf>, versions: Versions) -> Self {
+    /// The same with the settings of each feed changed by its name.
+    pub async fn of(
+        feeds: Vec<FeedOf>,
+        versions: Versions,
+        change: fn(&str, &mut Settings),
+    ) -> Self {
         let mut world = Self {
             ups: Vec::new(),
             clock: Clock::manual(Time::from_millis(1_800_000_000_000)),
@@ -79,7 +88,10 @@ impl GroupWorld {
             dir: TempDir::new().unwrap(),
             feeds: feeds.iter().map(|feed| (feed.name, feed.owns)).collect(),
             versions,
+            change,
             network: Network::Online,
+            public_url: None,
+            document_size_max: 64 << 20,
             running: None,
         };
         for feed in feeds {
@@ -105,6 +117,7 @@ impl GroupWorld {
         for (up, (name, owns)) in self.ups.iter().zip(&self.feeds) {
             let mut settings = settings(&up.index_url());
             (*name).clone_into(&mut settings.feed.name);
+            (self.change)(name, &mut settings);
             let proxy = Proxy::new(Parts {
                 store: store.clone(),
                 feed: Feed::new(settings.feed).unwrap(),
@@ -121,13 +134,14 @@ impl GroupWorld {
         let options = GroupOptions {
             versions: self.versions,
             memory: 16 << 20,
-            document_size_max: 64 << 20,
+            document_size_max: self.document_size_max,
         };
         let first = members.remove(0);
         let group = Group::new(first, members, options);
         // Some documents are offered over https only.
         let bases = BaseRules {
             trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+            public_url: self.public_url.clone(),
             ..BaseRules::default()
         };
         let app = Arc::new(App::new(group, bases));
