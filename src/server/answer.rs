@@ -40,15 +40,20 @@ pub(super) fn drop_body(response: &mut Response<ResponseBody>) {
 
 /// The answer to a request that ends without a document.
 pub(super) fn refused(error: &proxy::Error, resource: &'static str) -> Answer {
+    Answer {
+        response: failure(error),
+        resource,
+        cache: error.cache_status(),
+    }
+}
+
+/// The response that says what failed.
+pub(super) fn failure(error: &proxy::Error) -> Response<ResponseBody> {
     let mut response = own::text(status_of(error), format!("{error}\n"));
     if is_worth_a_warning(error) {
         insert_warning(&mut response, &format!("nugate: {error}"));
     }
-    Answer {
-        response,
-        resource,
-        cache: error.cache_status(),
-    }
+    response
 }
 
 pub(super) fn insert_warning(response: &mut Response<ResponseBody>, text: &str) {

@@ -2,60 +2,38 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
-use moka::sync::Cache;
 
 use crate::clock::Stopwatch;
 use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::{CacheStatus, status_class};
-use crate::proxy::generic::Generic;
-use crate::proxy::{self, Proxy, Reply};
-use crate::server::access::{self, API_KEY, Access, Verdict};
+use crate::proxy::{self, Reply};
+use crate::server::access::{self, API_KEY, Verdict};
 pub(super) use crate::server::answer::{
     Answer, drop_body, insert_warning, misdirected, refused, unroutable,
 };
+pub use crate::server::app::App;
 use crate::server::asked::may_trickle;
 pub(super) use crate::server::asked::request_of;
-use crate::server::base::{BaseError, BaseRules, Origin};
+use crate::server::base::{BaseError, Origin};
 use crate::server::body::{BodyError, ResponseBody};
 use crate::server::scope::Scope;
 use crate::server::strict::{self, Refusal};
-use crate::server::v2::{self, V2};
+use crate::server::v2;
 use crate::server::{own, pass, raw, respond, trickle};
-
-/// Restore sessions that were warned, so that a console shows a warning once.
-const SESSIONS_MAX: u64 = 4096;
-const SESSION_LIFE: Duration = Duration::from_secs(3600);
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
 pub(super) const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
 pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
-
-/// Everything the handling of requests shares.
-pub struct App {
-    pub(super) group: Group,
-    raw: Option<Generic>,
-    bases: BaseRules,
-    access: Arc<Access>,
-    ready: AtomicBool,
-    requests: AtomicU64,
-    /// Tells requests of this run from those of others.
-    run: u64,
-    warned: Cache<HeaderValue, ()>,
-    patience: Duration,
-    /// `None` where V2 is not spoken.
-    pub(super) v2: Option<V2>,
-}
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -69,77 +47,6 @@ pub struct Ends {
 }
 
 impl App {
-    /// Handles requests with these feeds, under base URLs by these rules.
-    pub fn new(feeds: impl Into<Group>, bases: BaseRules) -> Self {
-        let group = feeds.into();
-        let run = group.clock().now().as_millis() << 8 ^ u64::from(std::process::id());
-        let warned = Cache::builder()
-            .max_capacity(SESSIONS_MAX)
-            .time_to_live(SESSION_LIFE)
-            .build();
-        Self {
-            group,
-            raw: None,
-            bases,
-            access: Arc::default(),
-            ready: AtomicBool::new(true),
-            requests: AtomicU64::new(0),
-            run,
-            warned,
-            patience: trickle::PATIENCE,
-            v2: Some(V2::default()),
-        }
-    }
-
-    /// The same, speaking V2 or not.
-    #[must_use]
-    pub fn with_v2(self, spoken: bool) -> Self {
-        let v2 = spoken.then(V2::default);
-        Self { v2, ..self }
-    }
-
-    /// The same, waiting this long for a document before its head is sent.
-    #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
-    /// The same, for these clients only.
-    #[must_use]
-    pub fn with_access(self, access: Arc<Access>) -> Self {
-        Self { access, ..self }
-    }
-
-    /// The same, with generic routes below `/raw/`.
-    #[must_use]
-    pub fn with_raw(self, raw: Generic) -> Self {
-        let raw = Some(raw);
-        Self { raw, ..self }
-    }
-
-    /// Waits until everything answered so far is stored.
-    pub async fn quiet(&self) {
-        if let Some(raw) = &self.raw {
-            raw.quiet().await;
-        }
-        self.group.quiet().await;
-    }
-
-    /// The feeds behind it.
-    pub const fn group(&self) -> &Group {
-        &self.group
-    }
-
-    /// The proxy of the first feed.
-    pub fn proxy(&self) -> &Proxy {
-        self.group.first().proxy()
-    }
-
-    /// From now on the daemon says that it is stopping.
-    pub fn stop(&self) {
-        self.ready.store(false, Ordering::Release);
-    }
-
     /// Answers a request.
     pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody>
     where
@@ -155,12 +62,13 @@ impl App {
                     // Keys of ours are for us alone.
                     parts.headers.remove(API_KEY);
                 }
-                match self.place_of(&parts) {
+                let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()));
+                match self.place_of(scope.as_ref(), &parts) {
                     Some(place) => {
                         let client = (ends, &parts, &verdict);
                         self.publish(client, place, body).await
                     }
-                    None => self.answer(ends, &parts, body).await,
+                    None => self.answer(ends, &parts, scope, body).await,
                 }
             }
         };
@@ -192,35 +100,35 @@ impl App {
         verdict.map_err(access::Refusal::respond)
     }
 
-    async fn answer<B>(&self, ends: Ends, parts: &http::request::Parts, body: B) -> Answer
+    async fn answer<B>(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+        scope: Option<Scope<'_>>,
+        body: B,
+    ) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
     {
-        let path = parts.uri.path();
-        let own = |resource, response| Answer {
-            response,
-            resource,
-            cache: CacheStatus::Own,
-        };
-        let below = self.below_prefix(path);
+        let below = self.below_prefix(parts.uri.path());
         if let (Some(raw), Some(path)) = (&self.raw, below.strip_prefix("/raw/")) {
             return match self.base_of(ends, parts) {
                 Ok(base) => {
                     let place = format!("{}raw/", base.strip_suffix("v3/").unwrap_or(&base));
                     raw::answer(raw, (path, &place), parts, body).await
                 }
-                Err(error) => own("raw", misdirected(&error)),
+                Err(error) => Answer::own("raw", misdirected(&error)),
             };
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return own("none", own::not_allowed(&parts.method, own::METHODS));
+            return Answer::own("none", own::not_allowed(&parts.method, own::METHODS));
         }
         let ready = self.ready.load(Ordering::Acquire);
         if let Some((resource, response)) = own::answer(below, self.proxy(), ready) {
-            return own(resource, response);
+            return Answer::own(resource, response);
         }
-        let Some(scope) = Scope::of(&self.group, below) else {
-            return own("none", unroutable(RouteError::NotFound));
+        let Some(scope) = scope else {
+            return Answer::own("none", unroutable(RouteError::NotFound));
         };
         if v2::below(scope.rest).is_some() {
             return self.v2(ends, parts, &scope).await;
@@ -228,14 +136,14 @@ impl App {
         if let Some(path) = pass::path_of(scope.rest) {
             return match self.base_of(ends, parts) {
                 Ok(_) => pass::passed(&scope.group, path, parts).await,
-                Err(error) => own(proxy::PASSED, misdirected(&error)),
+                Err(error) => Answer::own(proxy::PASSED, misdirected(&error)),
             };
         }
         let routed = scope.rest.strip_prefix("/v3/");
         let routed = routed.ok_or(RouteError::NotFound);
         let target = match routed.and_then(|path| route::parse(path, parts.uri.query())) {
             Ok(target) => target,
-            Err(error) => return own("none", unroutable(error)),
+            Err(error) => return Answer::own("none", unroutable(error)),
         };
         let resource = target.rule.name;
         match self.base_of(ends, parts) {
@@ -243,7 +151,7 @@ impl App {
                 let base = scope.base(base);
                 self.document(&scope.group, parts, target, base).await
             }
-            Err(error) => own(resource, misdirected(&error)),
+            Err(error) => Answer::own(resource, misdirected(&error)),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod access;
 mod activity;
 mod answer;
+mod app;
 mod asked;
 mod base;
 mod body;

@@ -4,38 +4,30 @@
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, LINK, LOCATION,
-    PROXY_AUTHENTICATE, REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+    ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, LINK, LOCATION, REFRESH,
+    SET_COOKIE, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 
 use crate::group::Group;
 use crate::nuget::service_index::PASS;
 use crate::observe::CacheStatus;
+use crate::policy::http::fields::end_to_end;
 use crate::proxy::{Error, PASSED, PassReply, PassRequest, Proxy};
 use crate::server::body::{BodyError, ResponseBody};
 use crate::server::handle::{Answer, refused};
 
-/// Fields that are not passed on: of the connection (RFC 9110 section 7.6.1), of the upstream's
-/// site, and links that would lead past us.
-const DROPPED: [HeaderName; 16] = [
+/// Fields that are not passed on beside those of the connection: they are of the upstream's site, or
+/// links that would lead past us.
+const DROPPED: [HeaderName; 8] = [
     ALT_SVC,
-    CONNECTION,
     CONTENT_LOCATION,
     LINK,
     LOCATION,
-    PROXY_AUTHENTICATE,
     REFRESH,
     SET_COOKIE,
     STRICT_TRANSPORT_SECURITY,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
     WWW_AUTHENTICATE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
 ];
 
 /// The path below `/v3/pass/`, if it is one.
@@ -123,14 +115,8 @@ fn respond(proxy: &Proxy, reply: PassReply, head: bool) -> Response<ResponseBody
 
 /// The fields that are the client's business.
 fn kept(mut headers: HeaderMap) -> HeaderMap {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in DROPPED.iter().chain(&named) {
+    end_to_end(&mut headers);
+    for name in &DROPPED {
         headers.remove(name);
     }
     headers

@@ -20,9 +20,9 @@ use crate::nuget::route::RouteError;
 use crate::observe::CacheStatus;
 use crate::proxy::{Error, Relayed, Submission};
 use crate::server::access::Verdict;
+use crate::server::answer::failure;
 use crate::server::body::{BodyError, ResponseBody};
-use crate::server::error::{is_worth_a_warning, status_of};
-use crate::server::handle::{Answer, App, Ends, WARNING, insert_warning, misdirected, unroutable};
+use crate::server::handle::{Answer, App, Ends, WARNING, misdirected, unroutable};
 use crate::server::own;
 use crate::server::owned::{Guarded, Refusal};
 use crate::server::scope::Scope as Feeds;
@@ -41,8 +41,12 @@ const RELAYED: [HeaderName; 3] = [CONTENT_TYPE, RETRY_AFTER, WARNING];
 
 impl App {
     /// The publishing resource that a request is about, if it is about one, and the feeds it is of.
-    pub(super) fn place_of(&self, parts: &Parts) -> Option<(Group, Result<Place, RouteError>)> {
-        let scope = Feeds::of(&self.group, self.below_prefix(parts.uri.path()))?;
+    pub(super) fn place_of(
+        &self,
+        scope: Option<&Feeds<'_>>,
+        parts: &Parts,
+    ) -> Option<(Group, Result<Place, RouteError>)> {
+        let scope = scope?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let place = match v2::below(scope.rest) {
             Some(_) if !reads && self.v2.is_none() => Some(Err(RouteError::NotFound)),
@@ -55,7 +59,7 @@ impl App {
             }
             _ => publish::parse(scope.rest.strip_prefix("/v3/")?),
         };
-        Some((scope.group, place?))
+        Some((scope.group.clone(), place?))
     }
 
     /// Answers a request about a publishing resource.
@@ -147,7 +151,7 @@ async fn relay(
     };
     let (response, cache) = match relayed {
         Ok(relayed) => (respond(relayed), CacheStatus::Relayed),
-        Err(error) => (refusal(&error), cache_status(&error)),
+        Err(error) => (failure(&error), cache_status(&error)),
     };
     let answer = Answer {
         response,
@@ -194,14 +198,6 @@ const fn cache_status(error: &Error) -> CacheStatus {
         CacheStatus::Passed => CacheStatus::Relayed,
         other => other,
     }
-}
-
-fn refusal(error: &Error) -> Response<ResponseBody> {
-    let mut response = own::text(status_of(error), format!("{error}\n"));
-    if is_worth_a_warning(error) {
-        insert_warning(&mut response, &format!("nugate: {error}"));
-    }
-    response
 }
 
 /// Status, its own words, body and the headers that tell a client of them.

@@ -117,7 +117,7 @@ impl<'a> Facts<'a> {
     }
 
     /// The reply with this body.
-    pub(super) fn reply(&self, content_type: &str, body: Vec<u8>) -> Reply {
+    pub(super) fn reply(&self, content_type: &str, body: Vec<u8>) -> Result<Reply, Error> {
         super::reply(content_type, body, self.like.gzip, self.seen())
     }
 

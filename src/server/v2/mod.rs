@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use crate::entry::Digest;
 use crate::nuget::id::PackageId;
 use crate::nuget::resource::{Check, DocRule, View};
 use crate::nuget::route::{self, Target};
@@ -23,7 +22,6 @@ use crate::nuget::v2::atom::{self, Head};
 use crate::nuget::v2::request::{self, List, V2Request};
 use crate::nuget::v2::{RequestError, metadata};
 use crate::nuget::version::PackageVersion;
-use crate::observe::CacheStatus;
 use crate::policy::class::Class;
 use crate::proxy::{self, Body, Reply};
 use crate::server::body::ResponseBody;
@@ -56,9 +54,6 @@ const UPDATES: DocRule = document("v2_updates", Class::Query);
 const COUNT: DocRule = document("v2_count", Class::Query);
 /// A package that is named by nothing but its id.
 const LATEST: DocRule = document("v2_latest", Class::Metadata);
-
-/// Below this, compressing costs more bytes and time than it saves.
-const GZIP_MIN: usize = 1024;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -95,44 +90,39 @@ impl App {
         parts: &http::request::Parts,
         scope: &Scope<'_>,
     ) -> Answer {
-        let own = |resource, response| Answer {
-            response,
-            resource,
-            cache: CacheStatus::Own,
-        };
         let Some(v2) = &self.v2 else {
             let text = "V2 clients are not served here (v2 = false)\n";
-            return own("none", own::text(StatusCode::NOT_FOUND, text));
+            return Answer::own("none", own::text(StatusCode::NOT_FOUND, text));
         };
         let asked = match request::parse(below(scope.rest).unwrap_or_default(), parts.uri.query()) {
             Ok(asked) => asked,
-            Err(error) => return own("none", refused(&error)),
+            Err(error) => return Answer::own("none", refused(&error)),
         };
         let rule = rule_of(&asked);
         let base = match self.base_of(ends, parts) {
             Ok(base) => scope.base(base),
-            Err(error) => return own(rule.name, misdirected(&error)),
+            Err(error) => return Answer::own(rule.name, misdirected(&error)),
         };
         let like = request_of(parts, Target::service_index(), Arc::clone(&base));
         let facts = Facts::new(&scope.group, v2, like);
         if let V2Request::Package(id, version) = asked {
             return match file(&facts, &id, version).await {
                 Ok(target) => self.document(&scope.group, parts, target, base).await,
-                Err(Failure::Request(error)) => own(rule.name, refused(&error)),
+                Err(Failure::Request(error)) => Answer::own(rule.name, refused(&error)),
                 Err(Failure::Proxy(error)) => self.served(parts, rule, Err(error)),
             };
         }
         match answer(&facts, &asked).await {
             Ok((content_type, body)) => {
                 let reply = facts.reply(content_type, body);
-                let mut answer = self.served(parts, rule, Ok(reply));
+                let mut answer = self.served(parts, rule, reply);
                 if facts.is_incomplete() {
                     let text = "nugate is offline: what is not stored is not listed";
                     insert_warning(&mut answer.response, text);
                 }
                 answer
             }
-            Err(Failure::Request(error)) => own(rule.name, refused(&error)),
+            Err(Failure::Request(error)) => Answer::own(rule.name, refused(&error)),
             Err(Failure::Proxy(error)) => self.served(parts, rule, Err(error)),
         }
     }
@@ -247,36 +237,24 @@ fn unwritten(error: &std::io::Error) -> Failure {
 }
 
 /// A reply of our own making; how it came about is that of what it was made of.
-fn reply(content_type: &str, body: Vec<u8>, gzip: bool, seen: facts::Seen) -> Reply {
-    let compressed = (gzip && body.len() >= GZIP_MIN).then(|| compress(&body));
-    let (body, gzip) = match compressed {
-        Some(Ok(body)) => (body, true),
-        _ => (body, false),
-    };
-    let tag = Digest::of(&body).to_hex();
-    Reply {
-        etag: Some(format!(
-            "\"{}{}\"",
-            &tag[..32],
-            if gzip { "-gz" } else { "" }
-        )),
-        body: Body::Bytes(Bytes::from(body)),
+fn reply(
+    content_type: &str,
+    body: Vec<u8>,
+    gzip: bool,
+    seen: facts::Seen,
+) -> Result<Reply, proxy::Error> {
+    let encoded = proxy::encode(Bytes::from(body), gzip)?;
+    Ok(Reply {
+        etag: Some(encoded.etag.to_string()),
+        body: Body::Bytes(encoded.bytes),
         content_type: Some(content_type.to_owned()),
         last_modified: None,
-        gzip,
+        gzip: encoded.gzip,
         varies: true,
         age: seen.age.unwrap_or(Duration::ZERO),
         cache: seen.cache,
         warning: seen.warning,
-    }
-}
-
-fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    use std::io::Write as _;
-    let level = flate2::Compression::fast();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), level);
-    encoder.write_all(body)?;
-    encoder.finish()
+    })
 }
 
 #[cfg(test)]
