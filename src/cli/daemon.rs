@@ -196,19 +196,17 @@ async fn group(config: &Config, (first, more): (Feed, Vec<Feed>), shared: Shared
         0 => 1,
         others => others + 2,
     };
-    let options = Options {
-        memory: config.cache.memory / 2 / parts as u64,
-        ..options(config)
-    };
+    let memory = config.cache.memory / 2 / parts as u64;
     let group_options = GroupOptions {
         versions: config.versions,
-        memory: options.memory,
-        document_size_max: options.document_size_max,
+        memory,
+        document_size_max: config.cache.document_size_max,
     };
-    let first = member((first, &config.feed), options.clone(), shared).await;
+    let of = |feed| options(config, feed, memory);
+    let first = member((first, &config.feed), of(&config.feed), shared).await;
     let mut others = Vec::new();
-    for feed in more.into_iter().zip(&config.more_feeds) {
-        others.push(member(feed, options.clone(), shared).await);
+    for (feed, settings) in more.into_iter().zip(&config.more_feeds) {
+        others.push(member((feed, settings), of(settings), shared).await);
     }
     Group::new(first, others, group_options)
 }
@@ -221,12 +219,6 @@ async fn member(
     options: Options,
     (store, metrics): Shared<'_>,
 ) -> Member {
-    let options = Options {
-        publish: settings.publish,
-        push_key: settings.push_key.clone(),
-        publish_timeout: settings.publish_timeout,
-        ..options
-    };
     let proxy = Proxy::new(Parts {
         store: store.clone(),
         feed,
@@ -333,17 +325,18 @@ fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
     config.raw.iter().map(of).collect()
 }
 
-fn options(config: &Config) -> Options {
+/// `memory` is for rendered documents of this feed, in bytes.
+fn options(config: &Config, feed: &FeedConfig, memory: u64) -> Options {
     Options {
         freshness: config.freshness,
         network: config.network,
         honour_no_cache: config.honour_no_cache,
         web_links: config.web_links,
         v2: config.v2,
-        publish: config.feed.publish,
-        push_key: config.feed.push_key.clone(),
-        publish_timeout: config.feed.publish_timeout,
-        memory: config.cache.memory / 2,
+        publish: feed.publish,
+        push_key: feed.push_key.clone(),
+        publish_timeout: feed.publish_timeout,
+        memory,
         document_size_max: config.cache.document_size_max,
         package_size_max: config.cache.package_size_max,
     }

@@ -28,42 +28,38 @@ const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// Requests for documents never have a body; pushes, and those that are passed on for clients, may.
-pub(super) type Client<B = Empty<Bytes>> = legacy::Client<HttpsConnector<HttpConnector>, B>;
+pub(super) type Client<B = Empty<Bytes>> = legacy::Client<Connector, B>;
 
-/// A client that trusts the platform's certificates and `extra_roots`, and gives up on a TCP
-/// connection after `connect_timeout`. Fails only on an unreadable extra root.
-pub(super) fn build<B>(
-    connect_timeout: Duration,
-    extra_roots: Vec<CertificateDer<'static>>,
-) -> Result<Client<B>, rustls::Error>
+/// How connections are made; clients that share it share what is known of certificates.
+pub(super) type Connector = HttpsConnector<HttpConnector>;
+
+/// A client with a pool of connections.
+pub(super) fn build<B>(connector: Connector) -> Client<B>
 where
     B: Body<Data: Send> + Send,
 {
-    let connector = connector(connect_timeout, extra_roots)?;
-    Ok(builder().build(connector))
+    builder().build(connector)
 }
 
 /// The same for requests that can be made only once: each has a fresh connection, because one that
 /// was idle may be closed under it.
-pub(super) fn build_once<B>(
-    connect_timeout: Duration,
-    extra_roots: Vec<CertificateDer<'static>>,
-) -> Result<Client<B>, rustls::Error>
+pub(super) fn build_once<B>(connector: Connector) -> Client<B>
 where
     B: Body<Data: Send> + Send,
 {
-    let connector = connector(connect_timeout, extra_roots)?;
     let mut builder = builder();
     builder
         .pool_max_idle_per_host(0)
         .retry_canceled_requests(false);
-    Ok(builder.build(connector))
+    builder.build(connector)
 }
 
-fn connector(
+/// Trusts the platform's certificates and `extra_roots`, and gives up on a TCP connection after
+/// `connect_timeout`. Fails only on an unreadable extra root.
+pub(super) fn connector(
     connect_timeout: Duration,
     extra_roots: Vec<CertificateDer<'static>>,
-) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
+) -> Result<Connector, rustls::Error> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);

@@ -19,6 +19,7 @@ use super::Feed;
 use super::body::{Limits, UpstreamBody};
 use super::credential::Trail;
 use super::error::{Kind, UpstreamError, describe};
+use super::limit::Permit;
 use super::redirect::{self, REDIRECTS_MAX};
 use super::retry::{self, Schedule};
 use crate::clock::{Clock, Stopwatch};
@@ -125,9 +126,22 @@ impl Feed {
         if let Some(folder) = &self.folder {
             return self.ask_folder(folder, (request, url), permit).await;
         }
+        let asked = (&request.method, url, request.size_max);
+        self.answered(asked, permit, self.follow(request, url))
+            .await
+    }
+
+    /// The head of an answer, waited for no longer than it may take, and its body still to come.
+    pub(super) async fn answered(
+        &self,
+        (method, url, size_max): (&Method, &Url, u64),
+        permit: Permit,
+        answer: impl Future<Output = Result<Response<Incoming>, UpstreamError>>,
+    ) -> Result<Fetched, UpstreamError> {
+        let what = describe(method, url);
         let watch = Stopwatch::start();
         let limit = self.options.header_timeout;
-        let Ok(answer) = timeout(limit, self.follow(request, url)).await else {
+        let Ok(answer) = timeout(limit, answer).await else {
             let why = format!("no response head within {limit:?}");
             return Err(UpstreamError::new(Kind::Timeout, &what, why));
         };
@@ -135,8 +149,8 @@ impl Feed {
         let latency = watch.elapsed();
         let limits = Limits {
             idle: self.options.idle_timeout,
-            size_max: request.size_max,
-            bodiless: request.method == Method::HEAD,
+            size_max,
+            bodiless: *method == Method::HEAD,
         };
         let body = UpstreamBody::new(what, &head, (source, permit), limits)?;
         Ok(Fetched {

@@ -100,8 +100,7 @@ impl Feed {
             let why = "extra root certificates not usable";
             UpstreamError::caused(Kind::Tls, &what, why, error)
         };
-        let client = client::build(options.connect_timeout, roots.clone()).map_err(unusable)?;
-        let pusher = client::build_once(options.connect_timeout, roots).map_err(unusable)?;
+        let connector = client::connector(options.connect_timeout, roots).map_err(unusable)?;
         let authorizer = options.credential.as_ref().map(|credential| {
             credential::Authorizer::new(credential, &options.url)
                 .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
@@ -120,9 +119,9 @@ impl Feed {
         let push_gate = limit::Gate::new(&options.name, push::PUSHES_MAX, 0);
         Ok(Self {
             options,
-            client,
+            client: client::build(connector.clone()),
             gate,
-            pusher,
+            pusher: client::build_once(connector),
             push_gate,
             authorizer: authorizer.transpose()?,
             folder,

@@ -12,15 +12,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 use url::Url;
 
 use super::Feed;
-use super::body::{Limits, UpstreamBody};
 use super::error::{Kind, UpstreamError, describe};
 use super::fetch::{Fetched, OWN_AGENT, OWN_VIA, drain};
 use super::redirect::{self, REDIRECTS_MAX};
-use crate::clock::Stopwatch;
 
 /// Fields that say what the client wants of a resource.
 const WANTED: [HeaderName; 11] = [
@@ -57,28 +54,8 @@ impl Feed {
     pub async fn pass(&self, request: Pass<'_>) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, request.url);
         let permit = self.gate.admit(&what).await?;
-        let watch = Stopwatch::start();
-        let limit = self.options.header_timeout;
-        let Ok(answer) = timeout(limit, self.lead(&request)).await else {
-            let why = format!("no response head within {limit:?}");
-            return Err(UpstreamError::new(Kind::Timeout, &what, why));
-        };
-        let (head, source) = answer?.into_parts();
-        let latency = watch.elapsed();
-        let limits = Limits {
-            idle: self.options.idle_timeout,
-            size_max: request.size_max,
-            bodiless: request.method == Method::HEAD,
-        };
-        let body = UpstreamBody::new(what, &head, (source, permit), limits)?;
-        Ok(Fetched {
-            status: head.status,
-            headers: head.headers,
-            body,
-            url: request.url.clone(),
-            attempts: 1,
-            latency,
-        })
+        let asked = (&request.method, request.url, request.size_max);
+        self.answered(asked, permit, self.lead(&request)).await
     }
 
     /// The response at the end of the redirects.

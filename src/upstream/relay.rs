@@ -73,7 +73,7 @@ impl Relay {
     /// `redirect_hosts` alone. Fails on unreadable extra roots.
     pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
         let roots = options.extra_roots.clone();
-        let client = client::build(options.connect_timeout, roots).map_err(|error| {
+        let connector = client::connector(options.connect_timeout, roots).map_err(|error| {
             let why = "extra root certificates not usable";
             UpstreamError::caused(Kind::Tls, &options.name, why, error)
         })?;
@@ -84,7 +84,7 @@ impl Relay {
         );
         Ok(Self {
             options,
-            client,
+            client: client::build(connector),
             gate,
         })
     }

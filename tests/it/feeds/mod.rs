@@ -19,6 +19,23 @@ mod v2;
 use serde_json::Value;
 
 use crate::support::client::Response;
+use crate::support::group::{FeedOf, feed};
+
+/// A public feed, which comes first and has the id too, and the owner.
+pub fn confusing() -> Vec<FeedOf> {
+    vec![
+        feed(
+            "public",
+            &[
+                ("Contoso.Core", "1.0.0"),
+                ("Contoso.Core", "99.0.0"),
+                ("Other", "1.0.0"),
+            ],
+            &[],
+        ),
+        feed("corp", &[("Contoso.Core", "1.0.0")], &["Contoso.*"]),
+    ]
+}
 
 /// Paths below `/v3/` of everything about version 1.0.0 of an id.
 pub fn documents(id: &str) -> Vec<String> {

@@ -1,28 +1,12 @@
 //! An owned id is asked of its owners alone: dependency confusion must have no way in.
 
-use super::{documents, texts};
+use super::{confusing, documents, texts};
 use crate::support::GroupWorld;
-use crate::support::group::{FeedOf, feed};
+use crate::support::group::feed;
 
 const OWNED: &str = "contoso.core";
 const LIST: &str = "flat/contoso.core/index.json";
 const NUPKG: &str = "flat/contoso.core/1.0.0/contoso.core.1.0.0.nupkg";
-
-/// A public feed, which comes first and has the id too, and the owner.
-fn confusing() -> Vec<FeedOf> {
-    vec![
-        feed(
-            "public",
-            &[
-                ("Contoso.Core", "1.0.0"),
-                ("Contoso.Core", "99.0.0"),
-                ("Other", "1.0.0"),
-            ],
-            &[],
-        ),
-        feed("corp", &[("Contoso.Core", "1.0.0")], &["Contoso.*"]),
-    ]
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_owner_is_asked_for_any_document() {

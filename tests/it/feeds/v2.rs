@@ -2,24 +2,10 @@
 
 use nugate::nuget::merge::Versions;
 
+use super::confusing;
 use crate::support::GroupWorld;
 use crate::support::client::{self, Response};
-use crate::support::group::{FeedOf, feed};
-
-fn confusing() -> Vec<FeedOf> {
-    vec![
-        feed(
-            "public",
-            &[
-                ("Contoso.Core", "1.0.0"),
-                ("Contoso.Core", "99.0.0"),
-                ("Other", "1.0.0"),
-            ],
-            &[],
-        ),
-        feed("corp", &[("Contoso.Core", "1.0.0")], &["Contoso.*"]),
-    ]
-}
+use crate::support::group::feed;
 
 async fn get(world: &GroupWorld, path: &str) -> Response {
     world.get_at(&path.replace(' ', "%20")).await
