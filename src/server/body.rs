@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::observe::Metrics;
 use crate::proxy::Seat;
+use crate::server::sendfile::{Outbox, Sending};
 use crate::store::{BlobReader, DraftReader};
 
 /// Why a body breaks off.
@@ -35,6 +36,7 @@ enum Source {
     Empty,
     Bytes(Bytes),
     Blob(BlobReader),
+    Sending(Sending),
     Pieces(Pieces),
 }
 
@@ -115,6 +117,17 @@ impl ResponseBody {
         }
     }
 
+    /// The same body on a connection that sends files by itself.
+    pub(super) fn sent_by(mut self, outbox: &Outbox) -> Self {
+        self.source = match self.source {
+            Source::Blob(reader) if Sending::suits(&reader) => {
+                Source::Sending(Sending::new(reader, outbox.clone()))
+            }
+            source => source,
+        };
+        self
+    }
+
     /// Its length, if it is known.
     pub const fn length(&self) -> Option<u64> {
         self.left
@@ -128,6 +141,7 @@ impl ResponseBody {
             Source::Blob(reader) => reader
                 .poll_next(cx)
                 .map(|next| next.map(|bytes| bytes.map_err(Into::into))),
+            Source::Sending(sending) => sending.poll_next(cx),
             Source::Pieces(pieces) => pieces.as_mut().poll_next(cx),
         }
     }

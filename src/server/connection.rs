@@ -22,6 +22,7 @@ use crate::observe::Metrics;
 use crate::server::activity::{Activity, Due, Patience, Reason};
 use crate::server::handle::{App, Ends};
 use crate::server::linger::Lingering;
+use crate::server::sendfile::{Outbox, SendFile};
 use crate::server::strict;
 use crate::server::tls::Tls;
 use crate::server::tracked::{Answer, Exchange, Stream, Upload};
@@ -82,7 +83,9 @@ pub(super) async fn serve(
 ) {
     let _open = Open::new(&shared.metrics().connections);
     let Some(tls) = shared.tls.clone() else {
-        return speak(stream, ends, &shared, (activity, phase)).await;
+        let outbox = Outbox::default();
+        let stream = SendFile::new(stream, outbox.clone());
+        return speak((stream, Some(outbox)), ends, &shared, (activity, phase)).await;
     };
     let handshake = tokio::time::timeout(tls.handshake_timeout(), secured(stream, &tls));
     let secured = tokio::select! {
@@ -91,7 +94,7 @@ pub(super) async fn serve(
         _ = phase.changed() => return,
     };
     match secured {
-        Ok(Ok(stream)) => speak(stream, ends, &shared, (activity, phase)).await,
+        Ok(Ok(stream)) => speak((stream, None), ends, &shared, (activity, phase)).await,
         Ok(Err(error)) => {
             tracing::debug!(client = %ends.peer, %error, "a TLS handshake failed");
             shared.ended(ends.peer, Reason::Handshake);
@@ -116,7 +119,7 @@ async fn secured(mut stream: TcpStream, tls: &Tls) -> std::io::Result<TlsStream<
 }
 
 async fn speak<S>(
-    stream: S,
+    (stream, outbox): (S, Option<Outbox>),
     ends: Ends,
     shared: &Arc<Shared>,
     (activity, mut phase): (Arc<Activity>, watch::Receiver<Phase>),
@@ -127,8 +130,11 @@ async fn speak<S>(
         let (app, activity) = (Arc::clone(&shared.app), Arc::clone(&activity));
         service_fn(move |request| {
             let exchange = Exchange::begin(&activity);
-            let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(exchanged(&app, ends, request, exchange).await) }
+            let (app, outbox) = (Arc::clone(&app), outbox.clone());
+            async move {
+                let way = (exchange, outbox.as_ref());
+                Ok::<_, Infallible>(exchanged(&app, ends, request, way).await)
+            }
         })
     };
     let stream = TokioIo::new(Stream::new(Lingering::new(stream), Arc::clone(&activity)));
@@ -175,7 +181,7 @@ async fn exchanged(
     app: &App,
     ends: Ends,
     request: Request<Incoming>,
-    exchange: Exchange,
+    (exchange, outbox): (Exchange, Option<&Outbox>),
 ) -> Response<Answer> {
     let (parts, body) = request.into_parts();
     let refused = strict::check(&parts).is_err();
@@ -188,7 +194,14 @@ async fn exchanged(
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
-    response.map(|body| Answer::new(body, exchange))
+    let outbox = outbox.filter(|_| version <= Version::HTTP_11);
+    response.map(|body| {
+        let body = match outbox {
+            Some(outbox) => body.sent_by(outbox),
+            None => body,
+        };
+        Answer::new(body, exchange)
+    })
 }
 
 /// Counts an open connection, also when its task panics.

@@ -22,6 +22,7 @@ mod raw;
 mod reload;
 mod respond;
 mod scope;
+mod sendfile;
 mod strict;
 mod tls;
 mod tracked;

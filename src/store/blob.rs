@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::chunk::Chunks;
+use super::chunk::{self, Chunks};
 use super::error::StoreError;
 
 /// The largest chunk a body's reader gives.
@@ -55,9 +55,28 @@ impl OpenBlob {
     pub fn size(&self) -> u64 {
         self.size
     }
+
+    /// Whether sending the bytes in `range` would not wait for the disk, as far as samples tell;
+    /// `None` where the system cannot say.
+    pub fn is_resident(&self, range: Range<u64>) -> Option<bool> {
+        chunk::is_resident(&self.file, range)
+    }
+
+    /// Brings the bytes in `range` into memory, and asks for those that follow. Waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the disk, also when the file is shorter.
+    pub fn bring_in(&self, range: Range<u64>) -> std::io::Result<()> {
+        chunk::bring_in(&self.file, range, AHEAD)
+    }
 }
 
 impl Blob {
+    /// A body of this size in an open file that nobody writes to.
+    pub fn open(file: File, size: u64) -> Self {
+        Self::File(Arc::new(OpenBlob::new(file, size)))
+    }
+
     /// The body's length in bytes.
     pub fn size(&self) -> u64 {
         match self {
@@ -70,16 +89,21 @@ impl Blob {
     pub fn reader(&self, range: Range<u64>) -> BlobReader {
         let end = range.end.min(self.size());
         let start = range.start.min(end);
-        let source = match self {
-            Self::Bytes(bytes) => Source::Bytes(bytes.slice(to_usize(start)..to_usize(end))),
+        let (source, open) = match self {
+            Self::Bytes(bytes) => {
+                let bytes = bytes.slice(to_usize(start)..to_usize(end));
+                (Source::Bytes(bytes), None)
+            }
             Self::File(open) => {
                 let ahead = AHEAD.min(end - start);
-                Source::File(Chunks::new(Arc::clone(&open.file), start, ahead))
+                let chunks = Chunks::new(Arc::clone(&open.file), start, ahead);
+                (Source::File(chunks), Some(Arc::clone(open)))
             }
         };
         BlobReader {
             source,
             left: end - start,
+            open,
         }
     }
 }
@@ -88,6 +112,8 @@ impl Blob {
 pub struct BlobReader {
     source: Source,
     left: u64,
+    /// The file that is read, for those who can send it without reading.
+    open: Option<Arc<OpenBlob>>,
 }
 
 enum Source {
@@ -99,6 +125,24 @@ impl BlobReader {
     /// How many bytes are still to come.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    /// The open file and where in it the next byte is, if the bytes come from a file.
+    pub fn file(&self) -> Option<(&Arc<OpenBlob>, u64)> {
+        match &self.source {
+            Source::File(chunks) => Some((self.open.as_ref()?, chunks.position())),
+            Source::Bytes(_) => None,
+        }
+    }
+
+    /// Passes over bytes of a file that were sent without being read.
+    pub fn skip(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.left);
+        match &mut self.source {
+            Source::File(chunks) => chunks.skip(bytes),
+            Source::Bytes(left) => drop(left.split_to(to_usize(bytes))),
+        }
+        self.left -= bytes;
     }
 
     /// The next 1 to 131,072 bytes; `None` at the end of the range; an error when the disk fails or

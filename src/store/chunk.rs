@@ -8,6 +8,7 @@ use std::fs::File;
 use std::future::Future as _;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use bytes::{Bytes, BytesMut};
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::task::JoinHandle;
+
+/// What the kernel reads ahead at a time: where one byte is, its neighbours are.
+const WINDOW: u64 = 128 * 1024;
 
 /// A forward reader of one open file.
 pub(super) struct Chunks {
@@ -40,6 +44,16 @@ impl Chunks {
             buffer: BytesMut::new(),
             pending: None,
         }
+    }
+
+    /// Where the next byte is.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on so much further; not while a read is under way.
+    pub(super) const fn skip(&mut self, bytes: u64) {
+        self.position += bytes;
     }
 
     /// The next 1 to `want` bytes; the end of the file is an error, since the caller knows the
@@ -107,6 +121,36 @@ impl Chunks {
             Ok(buffer)
         })
     }
+}
+
+/// Whether a byte of each window of `range` is in the page cache; `None` where nobody can say.
+pub(super) fn is_resident(file: &File, range: Range<u64>) -> Option<bool> {
+    let mut byte = [0];
+    let mut at = range.end;
+    while at > range.start {
+        let mut slices = [IoSliceMut::new(&mut byte)];
+        match rustix::io::preadv2(file, &mut slices, at - 1, ReadWriteFlags::NOWAIT) {
+            Ok(1) | Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => return None,
+            Ok(_) | Err(_) => return Some(false),
+        }
+        at = at.saturating_sub(WINDOW);
+    }
+    Some(true)
+}
+
+/// Reads `range` for the sake of the page cache, and asks for `ahead` bytes.
+pub(super) fn bring_in(file: &File, range: Range<u64>, ahead: u64) -> io::Result<()> {
+    // A file system without read-ahead only makes what follows slower.
+    let _ = rustix::fs::fadvise(file, range.start, NonZeroU64::new(ahead), Advice::WillNeed);
+    let mut space = vec![0; 64 * 1024];
+    let mut at = range.start;
+    while at < range.end {
+        let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+        let want = left.min(space.len());
+        at += read_some(file, &mut space[..want], at)? as u64;
+    }
+    Ok(())
 }
 
 /// One positioned read of at least one byte, repeated when a signal interrupts it.

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod encodings;
+mod files;
 mod heads;
 mod paths;
 mod protocols;
