@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::config::{Config, FeedConfig, GenericConfig};
+use crate::config::{Config, FeedConfig, GenericConfig, LogFormat};
 use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::discover;
 use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
+use crate::observe::access_log::{AccessLog, Format};
 use crate::policy::class::Network;
 use crate::policy::http::Lifetimes;
 use crate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The users cannot be used.
     #[error("access: {0}")]
     Access(#[from] UsersError),
+    /// The access log has no thread.
+    #[error("access log: {0}")]
+    Log(std::io::Error),
     /// The counters cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -122,15 +126,17 @@ impl Daemon {
             allowed_hosts: config.allowed_hosts.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
         };
+        let app = App::new(group, bases)
+            .with_v2(config.v2)
+            .with_access(Arc::clone(&reload.access))
+            .with_raw(raw);
         Ok(Self {
             listener,
             address,
-            app: Arc::new(
-                App::new(group, bases)
-                    .with_v2(config.v2)
-                    .with_access(Arc::clone(&reload.access))
-                    .with_raw(raw),
-            ),
+            app: Arc::new(match access_log(config, &metrics)? {
+                Some(log) => app.with_access_log(log),
+                None => app,
+            }),
             reload,
             limits: Limits {
                 connections_max: config.connections_max as usize,
@@ -323,6 +329,20 @@ fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
         })
     };
     config.raw.iter().map(of).collect()
+}
+
+/// Whether and how each request is told of; the level is that of the log.
+fn access_log(config: &Config, metrics: &Metrics) -> Result<Option<AccessLog>, StartError> {
+    if !tracing::enabled!(target: "nugate::access", tracing::Level::INFO) {
+        return Ok(None);
+    }
+    let format = match config.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let dropped = metrics.log_lines_dropped.clone();
+    let log = AccessLog::start(std::io::stderr(), format, dropped);
+    log.map(Some).map_err(StartError::Log)
 }
 
 /// `memory` is for rendered documents of this feed, in bytes.

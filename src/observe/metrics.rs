@@ -137,6 +137,8 @@ series! {
         "Body bytes sent to clients";
     saved_bytes = counter "nugate_saved_bytes_total" []
         "Body bytes sent to clients that did not have to come from an upstream";
+    log_lines_dropped = counter "nugate_log_lines_dropped_total" []
+        "Lines of the access log that were dropped because it could not be written fast enough";
     connections = gauge "nugate_connections" []
         "Open client connections";
     connections_ended = counters "nugate_connections_ended_total" ["reason"]

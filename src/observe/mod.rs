@@ -3,6 +3,7 @@
 //! One enum, [`CacheStatus`], is the source of the response header, the log field and the metric
 //! label. Labels come from closed sets only: never a package id, a URL or a client's address.
 
+pub mod access_log;
 pub mod metrics;
 
 pub use metrics::Metrics;

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use moka::sync::Cache;
 
 use crate::group::Group;
+use crate::observe::access_log::AccessLog;
 use crate::proxy::Proxy;
 use crate::proxy::generic::Generic;
 use crate::server::access::Access;
@@ -31,6 +32,7 @@ pub struct App {
     pub(super) run: u64,
     pub(super) warned: Cache<HeaderValue, ()>,
     pub(super) patience: Duration,
+    pub(super) log: Option<AccessLog>,
     /// `None` where V2 is not spoken.
     pub(super) v2: Option<V2>,
 }
@@ -54,6 +56,7 @@ impl App {
             run,
             warned,
             patience: trickle::PATIENCE,
+            log: None,
             v2: Some(V2::default()),
         }
     }
@@ -69,6 +72,13 @@ impl App {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same, telling of each request.
+    #[must_use]
+    pub fn with_access_log(self, log: AccessLog) -> Self {
+        let log = Some(log);
+        Self { log, ..self }
     }
 
     /// The same, for these clients only.

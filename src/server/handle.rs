@@ -13,6 +13,7 @@ use crate::clock::Stopwatch;
 use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
+use crate::observe::access_log::Line;
 use crate::observe::{CacheStatus, status_class};
 use crate::proxy::{self, Reply};
 use crate::server::access::{self, API_KEY, Verdict};
@@ -282,20 +283,22 @@ impl App {
             .request_seconds
             .with_label_values(&[answer.resource]);
         seconds.observe(elapsed.as_secs_f64());
-        tracing::info!(
-            target: "nugate::access",
-            request_id = id.to_str().unwrap_or("-"),
-            client = %ends.peer.ip(),
-            method = %parts.method,
-            path = parts.uri.path(),
-            resource = answer.resource,
-            status = status.as_u16(),
-            cache = answer.cache.name(),
-            bytes = answer.response.body().length(),
-            duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
-            "request"
-        );
+        let Some(log) = &self.log else {
+            return;
+        };
+        log.put(Line {
+            time: self.group.clock().now(),
+            request_id: id.clone(),
+            client: ends.peer.ip(),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            resource: answer.resource,
+            status: status.as_u16(),
+            cache: answer.cache.name(),
+            bytes: answer.response.body().length(),
+            duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            user_agent: parts.headers.get(USER_AGENT).cloned(),
+        });
     }
 }
 

@@ -1,0 +1,353 @@
+//! The access log: a line for each request, formatted and written by a thread of its own.
+//!
+//! A request only puts what is to be said into a queue. The queue is bounded: when the log cannot
+//! be written as fast as requests come, lines are dropped and counted, and no request waits.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+use http::{HeaderValue, Method, Uri};
+use prometheus::IntCounter;
+use serde_json::json;
+
+use crate::clock::Time;
+
+/// Lines that wait at most: what a busy second brings.
+const WAITING_MAX: usize = 65_536;
+
+/// Lines written at once.
+const BATCH: usize = 1024;
+
+/// How long lines wait for company.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What is said of a request.
+#[derive(Debug)]
+pub struct Line {
+    /// When it was answered.
+    pub time: Time,
+    /// Its identifier.
+    pub request_id: HeaderValue,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Its method.
+    pub method: Method,
+    /// Its URI; the path is said.
+    pub uri: Uri,
+    /// The kind of document.
+    pub resource: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+    /// How the answer came about.
+    pub cache: &'static str,
+    /// Length of the body, if it is known.
+    pub bytes: Option<u64>,
+    /// Milliseconds until the answer's head was known.
+    pub duration_ms: u64,
+    /// What the client says it is.
+    pub user_agent: Option<HeaderValue>,
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people: fields as `name=value`.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Where lines are put. Dropping it writes what waits.
+#[derive(Debug)]
+pub struct AccessLog {
+    shared: Arc<Shared>,
+    writer: Thread,
+    joined: Option<JoinHandle<()>>,
+    dropped: IntCounter,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: ArrayQueue<Line>,
+    asleep: AtomicBool,
+    over: AtomicBool,
+}
+
+impl AccessLog {
+    /// A log of this format into `out`; `dropped` counts lines that found no place.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start<W>(out: W, format: Format, dropped: IntCounter) -> io::Result<Self>
+    where
+        W: Write + Send + 'static,
+    {
+        let shared = Arc::new(Shared {
+            waiting: ArrayQueue::new(WAITING_MAX),
+            asleep: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        });
+        let theirs = Arc::clone(&shared);
+        let name = "access-log".to_owned();
+        let joined = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || write_all(&theirs, out, format))?;
+        Ok(Self {
+            shared,
+            writer: joined.thread().clone(),
+            joined: Some(joined),
+            dropped,
+        })
+    }
+
+    /// Puts a line into the queue.
+    pub fn put(&self, line: Line) {
+        if self.shared.waiting.push(line).is_err() {
+            self.dropped.inc();
+        }
+        // Waking costs a system call: only who finds the writer asleep pays it.
+        if self.shared.asleep.load(Ordering::SeqCst)
+            && self.shared.asleep.swap(false, Ordering::SeqCst)
+        {
+            self.writer.unpark();
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        self.writer.unpark();
+        if let Some(joined) = self.joined.take() {
+            // It panicked: there is nothing to wait for.
+            let _ = joined.join();
+        }
+    }
+}
+
+fn write_all(shared: &Shared, mut out: impl Write, format: Format) {
+    let mut block = Vec::new();
+    loop {
+        let over = shared.over.load(Ordering::SeqCst);
+        let mut lines = 0;
+        while lines < BATCH
+            && let Some(line) = shared.waiting.pop()
+        {
+            match format {
+                Format::Text => line.text(&mut block),
+                Format::Json => line.json(&mut block),
+            }
+            lines += 1;
+        }
+        if lines > 0 {
+            // A log that cannot be written is no reason to stop serving.
+            let _ = out.write_all(&block);
+            block.clear();
+        }
+        match lines {
+            BATCH => {}
+            0 if over => return,
+            0 => {
+                shared.asleep.store(true, Ordering::SeqCst);
+                // A line put in before that has not woken anybody.
+                if shared.waiting.is_empty() && !shared.over.load(Ordering::SeqCst) {
+                    std::thread::park();
+                }
+                shared.asleep.store(false, Ordering::SeqCst);
+            }
+            _ if over => {}
+            _ => std::thread::park_timeout(PAUSE),
+        }
+    }
+}
+
+impl Line {
+    fn text(&self, out: &mut Vec<u8>) {
+        stamp(self.time, out);
+        out.extend_from_slice(b"  INFO request request_id=");
+        quoted(self.request_id.as_bytes(), out);
+        // Writing to memory does not fail.
+        let _ = write!(out, " client={} method={}", self.client, self.method);
+        out.extend_from_slice(b" path=");
+        quoted(self.uri.path().as_bytes(), out);
+        let (resource, status, cache) = (self.resource, self.status, self.cache);
+        let _ = write!(
+            out,
+            " resource=\"{resource}\" status={status} cache=\"{cache}\""
+        );
+        if let Some(bytes) = self.bytes {
+            let _ = write!(out, " bytes={bytes}");
+        }
+        let _ = write!(out, " duration_ms={}", self.duration_ms);
+        if let Some(agent) = &self.user_agent {
+            out.extend_from_slice(b" user_agent=");
+            quoted(agent.as_bytes(), out);
+        }
+        out.push(b'\n');
+    }
+
+    fn json(&self, out: &mut Vec<u8>) {
+        let mut time = Vec::new();
+        stamp(self.time, &mut time);
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let mut line = json!({
+            "timestamp": String::from_utf8_lossy(&time),
+            "level": "INFO",
+            "message": "request",
+            "request_id": text(&self.request_id),
+            "client": self.client.to_string(),
+            "method": self.method.as_str(),
+            "path": self.uri.path(),
+            "resource": self.resource,
+            "status": self.status,
+            "cache": self.cache,
+            "duration_ms": self.duration_ms,
+        });
+        if let Some(bytes) = self.bytes {
+            line["bytes"] = bytes.into();
+        }
+        if let Some(agent) = &self.user_agent {
+            line["user_agent"] = text(agent).into();
+        }
+        line["target"] = "nugate::access".into();
+        let _ = writeln!(out, "{line}");
+    }
+}
+
+/// RFC 3339 with milliseconds.
+fn stamp(time: Time, out: &mut Vec<u8>) {
+    let seconds = i64::try_from(time.as_millis() / 1000).unwrap_or(i64::MAX);
+    let Ok(at) = time::OffsetDateTime::from_unix_timestamp(seconds) else {
+        return out.push(b'-');
+    };
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    let millis = time.as_millis() % 1000;
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+    );
+}
+
+/// What a client sent, with nothing in it that could end the value or the line.
+fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if bytes.iter().all(plain) {
+        out.extend_from_slice(bytes);
+    } else {
+        let _ = write!(out, "{}", bytes.escape_ascii());
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(path: &str) -> Line {
+        Line {
+            time: Time::from_millis(1_795_258_325_892),
+            request_id: HeaderValue::from_static("a-1"),
+            client: IpAddr::from([127, 0, 0, 1]),
+            method: Method::GET,
+            uri: path.parse().unwrap(),
+            resource: "nupkg",
+            status: 200,
+            cache: "hit",
+            bytes: Some(7),
+            duration_ms: 3,
+            user_agent: Some(HeaderValue::from_bytes(b"x \"y\"\xff").unwrap()),
+        }
+    }
+
+    fn counter() -> IntCounter {
+        IntCounter::new("dropped", "help").unwrap()
+    }
+
+    fn written(format: Format) -> String {
+        let out = Written::default();
+        let log = AccessLog::start(out.clone(), format, counter()).unwrap();
+        log.put(line("/v3/a"));
+        drop(log);
+        String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_all_there_is_to_say_and_nothing_that_ends_it_early() {
+        assert_eq!(
+            written(Format::Text),
+            "2026-11-21T10:52:05.892Z  INFO request request_id=\"a-1\" client=127.0.0.1 method=GET \
+             path=\"/v3/a\" resource=\"nupkg\" status=200 cache=\"hit\" bytes=7 duration_ms=3 \
+             user_agent=\"x \\\"y\\\"\\xff\"\n"
+        );
+        let json: serde_json::Value = serde_json::from_str(&written(Format::Json)).unwrap();
+        assert_eq!(json["timestamp"], "2026-11-21T10:52:05.892Z");
+        assert_eq!(json["path"], "/v3/a");
+        assert_eq!(json["bytes"], 7);
+        assert_eq!(json["target"], "nugate::access");
+    }
+
+    #[test]
+    fn every_line_is_written_however_many_put_them() {
+        let out = Written::default();
+        let log = AccessLog::start(out.clone(), Format::Text, counter()).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5000).for_each(|_| log.put(line("/"))));
+            }
+        });
+        assert_eq!(log.dropped.get(), 0);
+        drop(log);
+        let all = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(all.lines().count(), 20_000);
+        assert!(all.lines().all(|line| line.ends_with("\\xff\"")));
+    }
+
+    /// A writer that is stuck until it is let go.
+    struct Stuck(Arc<Mutex<()>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.0.lock());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_log_that_is_stuck() {
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let log = AccessLog::start(Stuck(Arc::clone(&gate)), Format::Text, counter()).unwrap();
+        for _ in 0..WAITING_MAX + BATCH + 10 {
+            log.put(line("/"));
+        }
+        assert!(log.dropped.get() >= 10);
+        drop(held);
+    }
+}
