@@ -209,6 +209,9 @@ impl Feed {
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let what = describe(method, url);
+        self.reach
+            .check(url)
+            .map_err(|refusal| UpstreamError::new(Kind::Protocol, &what, refusal))?;
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri(url)

@@ -27,6 +27,7 @@ use super::client;
 use super::error::{Kind, UpstreamError, describe};
 use super::fetch::drain;
 use super::limit::Gate;
+use super::reach::Reach;
 use super::redirect::{self, REDIRECTS_MAX};
 use super::{FeedOptions, authority};
 use crate::clock::Stopwatch;
@@ -73,10 +74,12 @@ impl Relay {
     /// `redirect_hosts` alone. Fails on unreadable extra roots.
     pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
         let roots = options.extra_roots.clone();
-        let connector = client::connector(options.connect_timeout, roots).map_err(|error| {
-            let why = "extra root certificates not usable";
-            UpstreamError::caused(Kind::Tls, &options.name, why, error)
-        })?;
+        let reach = Reach::of(&options);
+        let connector =
+            client::connector(options.connect_timeout, roots, reach).map_err(|error| {
+                let why = "extra root certificates not usable";
+                UpstreamError::caused(Kind::Tls, &options.name, why, error)
+            })?;
         let gate = Gate::new(
             &options.name,
             options.connections_max,
