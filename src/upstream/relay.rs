@@ -25,7 +25,7 @@ use url::Url;
 use super::body::{Limits, UpstreamBody};
 use super::client;
 use super::error::{Kind, UpstreamError, describe};
-use super::fetch::drain;
+use super::fetch::{drain, unambiguous};
 use super::limit::Gate;
 use super::reach::Reach;
 use super::redirect::{self, REDIRECTS_MAX};
@@ -195,7 +195,8 @@ impl Relay {
         *request.headers_mut() = headers;
         request.headers_mut().remove(HOST);
         let response = self.client.request(request).await;
-        response.map_err(|error| UpstreamError::of_send(&what, error))
+        let response = response.map_err(|error| UpstreamError::of_send(&what, error))?;
+        unambiguous(response, &what)
     }
 }
 
