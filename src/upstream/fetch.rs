@@ -75,6 +75,9 @@ pub struct Fetch<'a> {
     pub identity: &'a ClientIdentity,
     /// Most bytes of the decoded body.
     pub size_max: u64,
+    /// Whether it is a question that anybody can make up, such as a search: these have at most half
+    /// of the feed's connections.
+    pub question: bool,
 }
 
 /// A response whose body is still arriving.
@@ -125,7 +128,11 @@ impl Feed {
 
     async fn attempt(&self, request: &Fetch<'_>, url: &Url) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, url);
-        let permit = self.gate.admit(&what).await?;
+        let permit = if request.question {
+            self.gate.admit_question(&what).await?
+        } else {
+            self.gate.admit(&what).await?
+        };
         if let Some(folder) = &self.folder {
             return self.ask_folder(folder, (request, url), permit).await;
         }
