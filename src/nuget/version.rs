@@ -9,7 +9,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Longest version in bytes, build metadata included; nuget.org admits 64.
+/// Longest version in bytes, build metadata included, as written and as normalised; nuget.org admits
+/// 64.
 pub const MAX_VERSION_BYTES: usize = 256;
 
 /// A normalised version: three numbers, or four when the last is not 0, and a lower-cased
@@ -45,7 +46,8 @@ impl PackageVersion {
             text.push('-');
             text.push_str(&label.to_ascii_lowercase());
         }
-        Some(Self {
+        // Missing numbers make it longer.
+        (text.len() <= MAX_VERSION_BYTES).then(|| Self {
             text: text.into(),
             numbers,
             label_at,
@@ -243,6 +245,8 @@ mod tests {
             "18446744073709551616.0",
             "index",
             &format!("1.0.0-{}", "a".repeat(MAX_VERSION_BYTES)),
+            // Short enough as written, too long as normalised.
+            &format!("1-{}", "a".repeat(MAX_VERSION_BYTES - 2)),
         ] {
             check(text, None);
         }

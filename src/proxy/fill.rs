@@ -157,6 +157,7 @@ impl Fill {
             allowed_hosts: &located.hosts,
             identity: &self.identity,
             size_max,
+            question: rule.class == Class::Query,
         };
         self.engine.fetch(rule, fetch).await
     }

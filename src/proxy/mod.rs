@@ -41,7 +41,7 @@ use crate::entry::{Entry, Key, Stored, Validators};
 use crate::nuget::resource::View;
 use crate::nuget::route::Target;
 use crate::observe::{CacheStatus, Metrics, StaleReason};
-use crate::policy::class::Network;
+use crate::policy::class::{Class, Network};
 use crate::policy::judge::Question;
 use crate::policy::{Answer, Step, Verdict, absorb, judge};
 use crate::store::{Store, Totals};
@@ -268,6 +268,7 @@ impl Proxy {
             allowed_hosts: &located.hosts,
             identity: &request.identity,
             size_max: u64::MAX,
+            question: request.target.rule.class == Class::Query,
         };
         let fetched = engine.fetch(request.target.rule, fetch).await?;
         let status = fetched.status.as_u16();

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use cacache::{Algorithm, WriteOpts};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::draft_reader::DraftFile;
 use super::error::{StoreError, StoreErrorKind, kind_of};
@@ -33,9 +35,12 @@ pub(super) fn path_of(root: &Path, digest: &Digest) -> PathBuf {
 pub(super) fn open(root: &Path, stored: &Stored) -> Result<File, StoreError> {
     let path = path_of(root, &stored.digest);
     let failed = |error| StoreError::io("open body", &path, error);
-    let file = match File::open(&path) {
+    let file = match open_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(failed(error).with_kind(StoreErrorKind::Missing));
+        }
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(failed(error).with_kind(StoreErrorKind::Damaged));
         }
         file => file.map_err(failed)?,
     };
@@ -49,6 +54,12 @@ pub(super) fn open(root: &Path, stored: &Stored) -> Result<File, StoreError> {
         stored.size
     );
     Err(StoreError::new(StoreErrorKind::Damaged, context))
+}
+
+/// Opens a body's own file: a link in its place was put there by somebody else.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// Reads a body whole and checks it against its digest.
@@ -101,7 +112,7 @@ pub(super) fn put_aside(root: &Path, aside: &Path, digest: &Digest) -> Result<()
 /// yet synced could lose it to a power cut.
 pub(super) fn store(root: &Path, draft: DraftFile, stored: &Stored) -> Result<bool, StoreError> {
     let path = path_of(root, &stored.digest);
-    let intact = match File::open(&path) {
+    let intact = match open_file(&path) {
         Ok(file) => hash(file).is_ok_and(|found| found == Some(stored.digest)),
         Err(_) => false,
     };

@@ -19,6 +19,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use super::reach::{Reach, Resolver};
+
 const POOL_IDLE: Duration = Duration::from_mins(1);
 const TCP_KEEP_ALIVE: Duration = Duration::from_mins(1);
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -31,7 +33,7 @@ const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 pub(super) type Client<B = Empty<Bytes>> = legacy::Client<Connector, B>;
 
 /// How connections are made; clients that share it share what is known of certificates.
-pub(super) type Connector = HttpsConnector<HttpConnector>;
+pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// A client with a pool of connections.
 pub(super) fn build<B>(connector: Connector) -> Client<B>
@@ -55,12 +57,13 @@ where
 }
 
 /// Trusts the platform's certificates and `extra_roots`, and gives up on a TCP connection after
-/// `connect_timeout`. Fails only on an unreadable extra root.
+/// `connect_timeout`. Connects to nothing out of `reach`. Fails only on an unreadable extra root.
 pub(super) fn connector(
     connect_timeout: Duration,
     extra_roots: Vec<CertificateDer<'static>>,
+    reach: Reach,
 ) -> Result<Connector, rustls::Error> {
-    let mut http = HttpConnector::new();
+    let mut http = HttpConnector::new_with_resolver(Resolver::new(reach));
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(TCP_KEEP_ALIVE));

@@ -8,7 +8,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT, VIA};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TRANSFER_ENCODING,
+    USER_AGENT, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
@@ -72,6 +75,9 @@ pub struct Fetch<'a> {
     pub identity: &'a ClientIdentity,
     /// Most bytes of the decoded body.
     pub size_max: u64,
+    /// Whether it is a question that anybody can make up, such as a search: these have at most half
+    /// of the feed's connections.
+    pub question: bool,
 }
 
 /// A response whose body is still arriving.
@@ -122,7 +128,11 @@ impl Feed {
 
     async fn attempt(&self, request: &Fetch<'_>, url: &Url) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, url);
-        let permit = self.gate.admit(&what).await?;
+        let permit = if request.question {
+            self.gate.admit_question(&what).await?
+        } else {
+            self.gate.admit(&what).await?
+        };
         if let Some(folder) = &self.folder {
             return self.ask_folder(folder, (request, url), permit).await;
         }
@@ -209,14 +219,32 @@ impl Feed {
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let what = describe(method, url);
+        self.reach
+            .check(url)
+            .map_err(|refusal| UpstreamError::new(Kind::Protocol, &what, refusal))?;
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri(url)
             .map_err(|error| UpstreamError::caused(Kind::Protocol, &what, "unusable url", error))?;
         *request.headers_mut() = headers;
         let response = self.client.request(request).await;
-        response.map_err(|error| UpstreamError::of_send(&what, error))
+        let response = response.map_err(|error| UpstreamError::of_send(&what, error))?;
+        unambiguous(response, &what)
     }
+}
+
+/// A response that says in one way where it ends. Whoever reads it in the other way takes a part of
+/// it for the next response (RFC 9112 section 6.3), so its connection is not used again.
+pub(super) fn unambiguous(
+    response: Response<Incoming>,
+    what: &str,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let headers = response.headers();
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        let why = "both content-length and transfer-encoding";
+        return Err(UpstreamError::new(Kind::Protocol, what, why));
+    }
+    Ok(response)
 }
 
 /// User information would end up in `:authority`, which must not have any (RFC 9113 section 8.3.1).

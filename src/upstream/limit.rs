@@ -31,6 +31,7 @@ type Rate =
 #[derive(Debug)]
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
+    _question: Option<OwnedSemaphorePermit>,
 }
 
 /// The limits of one feed.
@@ -38,6 +39,8 @@ pub(super) struct Permit {
 pub(super) struct Gate {
     feed: String,
     permits: Arc<Semaphore>,
+    /// Half of the places: anybody can make up questions, which must not keep packages waiting.
+    questions: Arc<Semaphore>,
     waiting: Semaphore,
     /// The mutex is fair: without it, waiters wake as a herd and some starve.
     rate: Option<Mutex<Rate>>,
@@ -56,6 +59,9 @@ impl Gate {
         Self {
             feed: feed.to_owned(),
             permits: Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS))),
+            questions: Arc::new(Semaphore::new(
+                (connections / 2).clamp(1, Semaphore::MAX_PERMITS),
+            )),
             waiting: Semaphore::new(WAITING_MAX),
             rate,
             wait_max: WAIT_MAX,
@@ -64,18 +70,35 @@ impl Gate {
 
     /// Waits for the turn of a request, named `what` in errors of kind [`Kind::Busy`].
     pub(super) async fn admit(&self, what: &str) -> Result<Permit, UpstreamError> {
+        self.enter(what, false).await
+    }
+
+    /// The same for a question, such as a search: these have at most half of the places.
+    pub(super) async fn admit_question(&self, what: &str) -> Result<Permit, UpstreamError> {
+        self.enter(what, true).await
+    }
+
+    async fn enter(&self, what: &str, question: bool) -> Result<Permit, UpstreamError> {
         let busy =
             |why| UpstreamError::new(Kind::Busy, what, format_args!("{why} (feed {})", self.feed));
         let Ok(_place) = self.waiting.try_acquire() else {
             return Err(busy("too many requests are waiting"));
         };
-        match tokio::time::timeout(self.wait_max, self.turn()).await {
+        if question && self.waiting.available_permits() < WAITING_MAX / 2 {
+            return Err(busy("too many questions are waiting"));
+        }
+        match tokio::time::timeout(self.wait_max, self.turn(question)).await {
             Ok(Some(permit)) => Ok(permit),
             Ok(None) | Err(_) => Err(busy("no free connection in time")),
         }
     }
 
-    async fn turn(&self) -> Option<Permit> {
+    async fn turn(&self, question: bool) -> Option<Permit> {
+        let question = if question {
+            Some(Arc::clone(&self.questions).acquire_owned().await.ok()?)
+        } else {
+            None
+        };
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         if let Some(rate) = &self.rate {
             let rate = rate.lock().await;
@@ -83,7 +106,10 @@ impl Gate {
                 tokio::time::sleep(early.wait_time_from(MonotonicClock.now())).await;
             }
         }
-        Some(Permit { _permit: permit })
+        Some(Permit {
+            _permit: permit,
+            _question: question,
+        })
     }
 
     #[cfg(test)]
@@ -117,6 +143,27 @@ mod tests {
         let gate = Gate::new("main", 1, 0);
         let _all = gate.waiting.try_acquire_many(4096).unwrap();
         assert_eq!(gate.admit("GET x").await.unwrap_err().kind, Kind::Busy);
+    }
+
+    #[tokio::test]
+    async fn questions_have_half_of_the_places() {
+        let mut gate = Gate::new("main", 4, 0);
+        gate.wait_max = Duration::from_millis(20);
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            held.push(gate.admit_question("GET q").await.unwrap());
+        }
+        let refused = gate.admit_question("GET q").await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Busy);
+        for _ in 0..2 {
+            held.push(gate.admit("GET x").await.unwrap());
+        }
+        held.clear();
+        assert!(gate.admit_question("GET q").await.is_ok());
+        let _all = gate.waiting.try_acquire_many(2048).unwrap();
+        assert!(gate.admit("GET x").await.is_ok());
+        let refused = gate.admit_question("GET q").await.unwrap_err();
+        assert!(refused.to_string().contains("too many questions"));
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ mod limit;
 mod local;
 mod pass;
 mod push;
+mod reach;
 mod redirect;
 mod relay;
 mod retry;
@@ -77,6 +78,7 @@ pub struct Feed {
     pusher: client::Client<push::RelayBody>,
     push_gate: limit::Gate,
     authorizer: Option<credential::Authorizer>,
+    reach: reach::Reach,
     /// What is asked instead of the network.
     folder: Option<Folder>,
 }
@@ -100,7 +102,9 @@ impl Feed {
             let why = "extra root certificates not usable";
             UpstreamError::caused(Kind::Tls, &what, why, error)
         };
-        let connector = client::connector(options.connect_timeout, roots).map_err(unusable)?;
+        let reach = reach::Reach::of(&options);
+        let connector =
+            client::connector(options.connect_timeout, roots, reach.clone()).map_err(unusable)?;
         let authorizer = options.credential.as_ref().map(|credential| {
             credential::Authorizer::new(credential, &options.url)
                 .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
@@ -124,6 +128,7 @@ impl Feed {
             pusher: client::build_once(connector),
             push_gate,
             authorizer: authorizer.transpose()?,
+            reach,
             folder,
         })
     }

@@ -185,6 +185,9 @@ impl Feed {
         what: &str,
         body: RelayBody,
     ) -> Result<Response<Incoming>, UpstreamError> {
+        self.reach
+            .check(push.url)
+            .map_err(|refusal| UpstreamError::new(Kind::Protocol, what, refusal))?;
         let mut request = Request::new(body);
         *request.method_mut() = push.method.clone();
         *request.uri_mut() = uri(push.url)

@@ -25,8 +25,9 @@ use url::Url;
 use super::body::{Limits, UpstreamBody};
 use super::client;
 use super::error::{Kind, UpstreamError, describe};
-use super::fetch::drain;
+use super::fetch::{drain, unambiguous};
 use super::limit::Gate;
+use super::reach::Reach;
 use super::redirect::{self, REDIRECTS_MAX};
 use super::{FeedOptions, authority};
 use crate::clock::Stopwatch;
@@ -73,10 +74,12 @@ impl Relay {
     /// `redirect_hosts` alone. Fails on unreadable extra roots.
     pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
         let roots = options.extra_roots.clone();
-        let connector = client::connector(options.connect_timeout, roots).map_err(|error| {
-            let why = "extra root certificates not usable";
-            UpstreamError::caused(Kind::Tls, &options.name, why, error)
-        })?;
+        let reach = Reach::of(&options);
+        let connector =
+            client::connector(options.connect_timeout, roots, reach).map_err(|error| {
+                let why = "extra root certificates not usable";
+                UpstreamError::caused(Kind::Tls, &options.name, why, error)
+            })?;
         let gate = Gate::new(
             &options.name,
             options.connections_max,
@@ -192,7 +195,8 @@ impl Relay {
         *request.headers_mut() = headers;
         request.headers_mut().remove(HOST);
         let response = self.client.request(request).await;
-        response.map_err(|error| UpstreamError::of_send(&what, error))
+        let response = response.map_err(|error| UpstreamError::of_send(&what, error))?;
+        unambiguous(response, &what)
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod attacks;
 mod base;
 mod bodies;
 mod cli;

@@ -249,6 +249,7 @@ impl Client {
             allowed_hosts: &HashSet::new(),
             identity: &ClientIdentity::default(),
             size_max: SIZE_MAX,
+            question: false,
         };
         let mut answer = self.feed.fetch(request).await?;
         let mut body = BytesMut::new();

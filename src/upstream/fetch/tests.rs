@@ -139,6 +139,7 @@ impl Given {
             allowed_hosts: &self.allowed,
             identity: &self.identity,
             size_max: self.size_max,
+            question: false,
         })
         .await
     }

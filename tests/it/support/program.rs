@@ -107,6 +107,11 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its home directory.
     pub fn home(&self) -> &Path {
         self.home.path()

@@ -4,6 +4,15 @@ use super::*;
 
 /// An HTTP/2 server with a certificate of a private authority, and that authority.
 async fn tls_server(authority: &str) -> (SocketAddr, CertificateDer<'static>) {
+    tls_server_of(authority, "localhost", 4096).await
+}
+
+/// The same for another name, valid until a year.
+async fn tls_server_of(
+    authority: &str,
+    name: &str,
+    until: i32,
+) -> (SocketAddr, CertificateDer<'static>) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params
         .distinguished_name
@@ -13,7 +22,8 @@ async fn tls_server(authority: &str) -> (SocketAddr, CertificateDer<'static>) {
     let root = params.self_signed(&key).unwrap().der().clone();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
     let leaf = params.signed_by(&key, &issuer).unwrap().der().clone();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -66,6 +76,44 @@ async fn a_private_authority_is_trusted_when_given() {
     assert_eq!(error.kind, Kind::Tls, "{error}");
     let text = "tls handshake failed: certificate of an authority that is not trusted";
     assert!(error.to_string().ends_with(text), "{error}");
+}
+
+#[tokio::test]
+async fn certificates_that_are_not_right_are_refused() {
+    for (name, until, why) in [
+        ("localhost", 2001, "expired"),
+        ("other.example", 4096, "not valid for name"),
+    ] {
+        let (address, root) = tls_server_of("ours", name, until).await;
+        let url = Url::parse(&format!("https://localhost:{}/a", address.port())).unwrap();
+        let mut options = options(&url);
+        options.extra_roots = vec![root];
+        let feed = Feed::new(options).unwrap();
+        let error = Given::new(&[&url]).fetch(&feed).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Tls, "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_speaks_no_tls_is_not_asked_in_plain_text() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("https://{}/a", listener.local_addr().unwrap());
+    let url = Url::parse(&url).unwrap();
+    let (first, mut firsts) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            first.send(stream.read_u8().await.unwrap()).unwrap();
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    });
+    let feed = Feed::new(options(&url)).unwrap();
+    let error = Given::new(&[&url]).fetch(&feed).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Tls, "{error}");
+    // The type of a handshake (RFC 8446 section 5.1).
+    while let Ok(byte) = firsts.try_recv() {
+        assert_eq!(byte, 22);
+    }
 }
 
 #[test]
