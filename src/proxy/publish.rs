@@ -57,6 +57,12 @@ pub enum PublishError {
     /// The id is this feed's, which is not the one that takes pushes and deletions.
     #[error("the id is owned by feed {0} (setting feeds.{0}.owns): go to /feeds/{0}/v3/index.json")]
     Owned(Arc<str>),
+    /// Feeds own ids, and the id is not in the beginning of the upload.
+    #[error(
+        "the first MiB of the upload does not tell the package's id, so whose it is cannot be known: \
+         push to the feed itself, at /feeds/NAME/v3/index.json, or pack with the manifest first"
+    )]
+    Unidentified,
     /// The network mode forbids it.
     #[error("nugate is offline: pushes and deletions are not passed on")]
     Offline,
@@ -176,9 +182,10 @@ impl Engine {
                  the documents of all packages are asked for afresh"
             );
         }
-        let note = self.outdated.change(changed, self.clock.now());
+        self.outdated.change(changed, self.clock.now());
         let name = outdated_note(self.feed.name());
-        if let Err(error) = self.store.remember(&name, &note).await {
+        let write = async |note: Vec<u8>| self.store.remember(&name, &note).await;
+        if let Err(error) = self.outdated.write(write).await {
             self.store_failed("note", &error);
         }
     }
