@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StoreOptions;
 use super::bodies::Bodies;
 use super::error::{StoreError, StoreErrorKind, blocking};
-use super::evict::{Evictor, Memory};
+use super::evict::{Evicted, Evictor, Goal, Memory};
 use super::hot::Hot;
 use super::responses;
 use super::table::{self, Totals};
@@ -177,6 +177,24 @@ impl Index {
         Ok(())
     }
 
+    /// Pins what prefixes cover, and says how many prefixes the name had before.
+    pub(super) async fn pin(&self, name: &str, prefixes: Vec<String>) -> Result<u64, StoreError> {
+        self.order(Task::Pin(name.to_owned(), prefixes)).await
+    }
+
+    /// Removes a pin, and says how many prefixes it had.
+    pub(super) async fn unpin(&self, name: &str) -> Result<u64, StoreError> {
+        self.order(Task::Unpin(name.to_owned())).await
+    }
+
+    /// Removes a few entries towards a goal.
+    pub(super) async fn evict(&self, goal: Goal) -> Result<Evicted, StoreError> {
+        let evicted = Arc::default();
+        self.order(Task::Evict(goal, Arc::clone(&evicted))).await?;
+        let mut evicted = evicted.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut evicted))
+    }
+
     /// Removes a body if no entry names it and none is on the way; says whether it did.
     pub(super) async fn remove_orphan(&self, digest: Digest) -> Result<bool, StoreError> {
         let removed = self.order(Task::RemoveOrphan(digest)).await?;
@@ -247,7 +265,7 @@ impl Index {
         committed.await.map_err(|_| StoreError::closed())?
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
