@@ -12,6 +12,7 @@ mod base;
 mod bodies;
 mod cli;
 mod coalesce;
+mod control;
 mod crawl;
 mod credentials;
 mod demo;

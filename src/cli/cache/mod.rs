@@ -11,9 +11,13 @@ mod show;
 use std::process::ExitCode;
 
 use crate::cli::cache::args::CacheCommand;
-use crate::cli::print;
+use crate::cli::{complain, print};
 use crate::config::Config;
 use crate::jobs::command::{Event, Finding, Order, Report};
+use crate::nuget::subject::Subject;
+
+/// Exit code of wrong usage, as clap has it.
+const USAGE: u8 = 2;
 
 /// Exit code of `verify` when it found damage.
 pub const DAMAGED: u8 = 3;
@@ -26,7 +30,13 @@ const FINDINGS_MAX: usize = 10_000;
 /// # Errors
 /// Why it was not carried out, for people.
 pub async fn run(config: &Config, command: &CacheCommand) -> Result<ExitCode, String> {
-    let order = command.order()?;
+    let order = match command.order() {
+        Ok(order) => order,
+        Err(why) => {
+            complain(&why);
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     let mut events = reach::give(config, order.clone()).await?;
     let beside = events.is_beside_daemon();
     let mut progress = progress::Progress::new(&order);
@@ -86,11 +96,17 @@ impl CacheCommand {
             },
             Self::Pin(flags) if flags.list => Order::Pins,
             Self::Pin(flags) => Order::Pin {
-                subjects: flags.subjects.clone(),
+                subjects: subjects(&flags.subjects)?,
             },
             Self::Unpin(flags) => Order::Unpin {
-                subjects: flags.subjects.clone(),
+                subjects: subjects(&flags.subjects)?,
             },
         })
     }
+}
+
+/// In the one spelling that each has.
+fn subjects(texts: &[String]) -> Result<Vec<String>, String> {
+    let parsed = texts.iter().map(|text| text.parse::<Subject>());
+    parsed.map(|it| Ok(it?.to_string())).collect()
 }

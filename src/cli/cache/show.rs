@@ -127,11 +127,12 @@ fn stats(stats: &Stats, place: &str) -> Text {
     )?;
     for feed in &stats.feeds {
         let state = match feed.up {
-            Some(true) => "answers",
-            Some(false) => "does not answer",
-            None => "was not asked",
+            Some(true) => " answers",
+            Some(false) => " does not answer",
+            None if stats.since_start.is_some() => " was not asked yet",
+            None => "",
         };
-        writeln!(out, "feed          {} {state}", feed.name)?;
+        writeln!(out, "feed          {}{state}", feed.name)?;
     }
     if let Some(since) = &stats.since_start {
         since_start(&mut out, since)?;
