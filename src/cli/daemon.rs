@@ -121,19 +121,7 @@ impl Daemon {
             routes,
         });
         let group = group(config, feeds, (&store, &metrics)).await;
-        let control = Control::bind(&config.cache.dir);
-        let control = control.inspect_err(|error| {
-            tracing::warn!(%error, "commands cannot reach this daemon: there is no control socket");
-        });
-        let cache = Cache {
-            store,
-            quota: quota(config),
-            feeds: config.feeds().map(|feed| feed.name.clone()).collect(),
-            running: Some(Running {
-                group: group.clone(),
-                started_at: Clock::System.now(),
-            }),
-        };
+        let cache = cache(config, store, &group);
         let bases = BaseRules {
             public_url: config.public_url.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
@@ -160,7 +148,7 @@ impl Daemon {
             totals: totals.and_then(Result::ok),
             scrub,
             cache,
-            control: control.ok(),
+            control: control(config),
         })
     }
 
@@ -210,6 +198,28 @@ impl Daemon {
         let _ = tokio::time::timeout(left, app.quiet()).await;
         group.close(left.saturating_sub(waited.elapsed())).await;
     }
+}
+
+/// What commands work on.
+fn cache(config: &Config, store: Store, group: &Group) -> Cache {
+    Cache {
+        store,
+        quota: quota(config),
+        feeds: config.feeds().map(|feed| feed.name.clone()).collect(),
+        running: Some(Running {
+            group: group.clone(),
+            started_at: Clock::System.now(),
+        }),
+    }
+}
+
+/// Where commands come in; a daemon without it serves all the same.
+fn control(config: &Config) -> Option<Control> {
+    let control = Control::bind(&config.cache.dir);
+    let control = control.inspect_err(|error| {
+        tracing::warn!(%error, "commands cannot reach this daemon: there is no control socket");
+    });
+    control.ok()
 }
 
 /// The feeds over one store. Memory for rendered documents is shared evenly; with several feeds

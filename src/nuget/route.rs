@@ -313,8 +313,8 @@ mod tests {
         let target = parse(path, query).unwrap();
         assert_eq!(target.key("f").as_str(), key, "{path}");
         let key = target.key("f");
-        let (feed, read) = read_key(&key).unwrap();
-        assert_eq!((feed, read.rule.name), ("f", target.rule.name), "{path}");
+        let (of_feed, read) = read_key(&key).unwrap();
+        assert_eq!((of_feed, read.rule.name), ("f", target.rule.name), "{path}");
         assert_eq!((&read.id, &read.version), (&target.id, &target.version));
         let found = target.upstream_urls(&feed, &index);
         let found: Vec<_> = found.iter().map(Url::as_str).collect();

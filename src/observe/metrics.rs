@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -228,7 +229,7 @@ impl Metrics {
     pub fn requests_by_cache(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         let families = self.requests.collect();
-        for metric in families.iter().flat_map(|family| family.get_metric()) {
+        for metric in families.iter().flat_map(MetricFamily::get_metric) {
             let mut labels = metric.get_label().iter();
             if let Some(cache) = labels.find(|label| label.name() == "cache") {
                 #[expect(
@@ -246,7 +247,7 @@ impl Metrics {
     /// Whether a feed answered the last request; nothing when it was never asked.
     pub fn feed_is_up(&self, feed: &str) -> Option<bool> {
         let families = self.upstream_up.collect();
-        let mut metrics = families.iter().flat_map(|family| family.get_metric());
+        let mut metrics = families.iter().flat_map(MetricFamily::get_metric);
         let of_feed = |metric: &&prometheus::proto::Metric| {
             let mut labels = metric.get_label().iter();
             labels.any(|label| label.name() == "feed" && label.value() == feed)

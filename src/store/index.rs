@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StoreOptions;
 use super::bodies::Bodies;
 use super::error::{StoreError, StoreErrorKind, blocking};
-use super::evict::{Evicted, Evictor, Goal, Memory};
+use super::evict::{Evictor, Memory};
 use super::hot::Hot;
 use super::responses;
 use super::table::{self, Totals};
@@ -177,24 +177,6 @@ impl Index {
         Ok(())
     }
 
-    /// Pins what prefixes cover, and says how many prefixes the name had before.
-    pub(super) async fn pin(&self, name: &str, prefixes: Vec<String>) -> Result<u64, StoreError> {
-        self.order(Task::Pin(name.to_owned(), prefixes)).await
-    }
-
-    /// Removes a pin, and says how many prefixes it had.
-    pub(super) async fn unpin(&self, name: &str) -> Result<u64, StoreError> {
-        self.order(Task::Unpin(name.to_owned())).await
-    }
-
-    /// Removes a few entries towards a goal.
-    pub(super) async fn evict(&self, goal: Goal) -> Result<Evicted, StoreError> {
-        let evicted = Arc::default();
-        self.order(Task::Evict(goal, Arc::clone(&evicted))).await?;
-        let mut evicted = evicted.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut evicted))
-    }
-
     /// Removes a body if no entry names it and none is on the way; says whether it did.
     pub(super) async fn remove_orphan(&self, digest: Digest) -> Result<bool, StoreError> {
         let removed = self.order(Task::RemoveOrphan(digest)).await?;
@@ -255,7 +237,8 @@ impl Index {
         let _ = self.order(Task::Close).await;
     }
 
-    async fn order(&self, task: Task) -> Result<u64, StoreError> {
+    /// Orders something of the writer and waits until it is committed.
+    pub(super) async fn order(&self, task: Task) -> Result<u64, StoreError> {
         let (answer, committed) = oneshot::channel();
         let order = Order { task, answer };
         self.orders

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::Store;
 use super::error::StoreError;
 use super::table::statement;
+use super::writer::Task;
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS pins (
@@ -65,7 +66,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the index cannot be written.
     pub async fn pin(&self, name: &str, prefixes: Vec<String>) -> Result<bool, StoreError> {
-        self.0.index.pin(name, prefixes).await.map(|had| had > 0)
+        let task = Task::Pin(name.to_owned(), prefixes);
+        self.0.index.order(task).await.map(|had| had > 0)
     }
 
     /// Removes the pin of this name and says whether there was one.
@@ -73,7 +75,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the index cannot be written.
     pub async fn unpin(&self, name: &str) -> Result<bool, StoreError> {
-        self.0.index.unpin(name).await.map(|had| had > 0)
+        let task = Task::Unpin(name.to_owned());
+        self.0.index.order(task).await.map(|had| had > 0)
     }
 
     /// All pins, by name.

@@ -6,12 +6,14 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Connection, params};
 
 use super::evict::{self, Evicted, Goal};
 use super::quota::{Quota, excess};
 use super::table::{BY_PREFIX, from_sql, is_named, read_body, statement, to_sql};
+use super::writer::Task;
 use super::{Store, content};
 use crate::clock::Time;
 use crate::entry::{Digest, Key, Stored};
@@ -282,7 +284,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the index cannot be written.
     pub async fn evict(&self, goal: Goal) -> Result<Evicted, StoreError> {
-        self.0.index.evict(goal).await
+        let evicted = Arc::default();
+        let task = Task::Evict(goal, Arc::clone(&evicted));
+        self.0.index.order(task).await?;
+        let mut evicted = evicted.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut evicted))
     }
 }
 

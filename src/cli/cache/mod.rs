@@ -53,7 +53,7 @@ pub async fn run(config: &Config, command: &CacheCommand) -> Result<ExitCode, St
                 }
             }
             Event::Alive => {}
-            Event::Done(report) => break *report,
+            Event::Done(report) => break report,
             Event::Failed(why) => return Err(why),
         }
     };

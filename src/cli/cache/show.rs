@@ -126,13 +126,13 @@ fn stats(stats: &Stats, place: &str) -> Text {
         size(stats.damaged.bytes)
     )?;
     for feed in &stats.feeds {
-        let state = match feed.up {
+        let answers = match feed.up {
             Some(true) => " answers",
             Some(false) => " does not answer",
             None if stats.since_start.is_some() => " was not asked yet",
             None => "",
         };
-        writeln!(out, "feed          {}{state}", feed.name)?;
+        writeln!(out, "feed          {}{answers}", feed.name)?;
     }
     if let Some(since) = &stats.since_start {
         since_start(&mut out, since)?;

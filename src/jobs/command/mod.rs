@@ -13,6 +13,7 @@ mod room;
 mod stats;
 mod verify;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use order::{
 pub use pins::renew as renew_pins;
 
 use crate::clock::Time;
+use crate::entry::Digest;
 use crate::group::Group;
 use crate::nuget::route;
 use crate::store::{Quota, Row, Store, StoreError};
@@ -110,7 +112,7 @@ impl Cache {
     pub async fn carry_out(self, order: Order, events: mpsc::Sender<Event>) {
         let events = Events::new(events);
         let done = match order {
-            Order::Stats => self.stats().await.map(Report::Stats),
+            Order::Stats => self.stats().await.map(Box::new).map(Report::Stats),
             Order::Gc {
                 dry_run,
                 size_max,
@@ -129,7 +131,7 @@ impl Cache {
             Order::Pins => self.pinned().await.map(Report::Pins),
         };
         let last = match done {
-            Ok(report) => Event::Done(Box::new(report)),
+            Ok(report) => Event::Done(report),
             Err(failure) => Event::Failed(failure.to_string()),
         };
         // Whoever listened may have gone.
@@ -147,6 +149,33 @@ impl Cache {
                 _ => return Ok(()),
             }
         }
+    }
+}
+
+/// How many of those that name a body are left, while they are taken away one by one in thought.
+#[derive(Default)]
+struct Left(HashMap<Digest, u64>);
+
+impl Left {
+    /// Takes one away, and says whether it was the last.
+    async fn is_last(&mut self, store: &Store, body: Digest) -> Result<bool, Failure> {
+        let known = self.0.get(&body).copied();
+        let named = match known {
+            Some(named) => named,
+            None => store
+                .named(vec![body])
+                .await?
+                .first()
+                .copied()
+                .unwrap_or_default(),
+        };
+        let left = named.saturating_sub(1);
+        if left == 0 {
+            self.0.remove(&body);
+        } else {
+            self.0.insert(body, left);
+        }
+        Ok(left == 0)
     }
 }
 

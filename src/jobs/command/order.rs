@@ -73,7 +73,7 @@ pub enum Event {
     /// Nothing happened for some time, and it goes on.
     Alive,
     /// It is done.
-    Done(Box<Report>),
+    Done(Report),
     /// It is not done: why.
     Failed(String),
 }
@@ -83,7 +83,7 @@ pub enum Event {
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
     /// What there is.
-    Stats(Stats),
+    Stats(Box<Stats>),
     /// What made room.
     Room(Room),
     /// What a look at all bodies found.

@@ -100,8 +100,8 @@ pub async fn renew(cache: Cache) {
 fn parse(subjects: &[String]) -> Result<Vec<Subject>, Failure> {
     let parsed: Result<Vec<_>, String> = subjects.iter().map(|text| text.parse()).collect();
     let parsed = parsed.map_err(Failure::Refused)?;
-    match parsed.is_empty() {
-        true => Err(Failure::Refused("no package was named".to_owned())),
-        false => Ok(parsed),
+    if parsed.is_empty() {
+        return Err(Failure::Refused("no package was named".to_owned()));
     }
+    Ok(parsed)
 }

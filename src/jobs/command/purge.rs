@@ -1,11 +1,8 @@
 //! `purge`: forgets a package, so that the next request for it asks the feed.
 
-use std::collections::HashMap;
-
 use futures_util::future::try_join_all;
 
-use super::{Cache, Events, Failure, PAGE, Purged, kind_of};
-use crate::entry::Digest;
+use super::{Cache, Events, Failure, Left, PAGE, Purged, kind_of};
 use crate::nuget::subject::Subject;
 use crate::store::Row;
 
@@ -23,7 +20,7 @@ impl Cache {
             ..Purged::default()
         };
         let prefixes = subject.prefixes(self.feeds.iter().map(String::as_str));
-        let mut left = HashMap::new();
+        let mut left = Left::default();
         for (number, prefix) in prefixes.iter().enumerate() {
             let mut after = String::new();
             loop {
@@ -64,19 +61,12 @@ impl Cache {
     async fn plan_purge(
         &self,
         rows: &[Row],
-        left: &mut HashMap<Digest, u64>,
+        left: &mut Left,
         purged: &mut Purged,
     ) -> Result<(), Failure> {
         for body in rows.iter().filter_map(|row| row.body) {
-            if !left.contains_key(&body.digest) {
-                let named = self.store.named(vec![body.digest]).await?;
-                left.insert(body.digest, named.first().copied().unwrap_or_default());
-            }
-            if let Some(left) = left.get_mut(&body.digest) {
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    purged.bytes += body.size;
-                }
+            if left.is_last(&self.store, body.digest).await? {
+                purged.bytes += body.size;
             }
         }
         Ok(())

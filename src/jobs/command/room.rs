@@ -1,8 +1,8 @@
 //! `gc`: makes room by the rules of eviction, and clears away what nobody asks for any more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::{Amount, Cache, Events, Failure, PAGE, Room, kind_of};
+use super::{Amount, Cache, Events, Failure, Left, PAGE, Room, kind_of};
 use crate::clock::Time;
 use crate::entry::{Digest, Stored};
 use crate::store::{Goal, Pinned, Quota, Row, SHARDS, STEP};
@@ -127,17 +127,8 @@ impl Cache {
             plan.bytes += body.size;
             return Ok(());
         }
-        if !plan.left.contains_key(&body.digest) {
-            let named = self.store.named(vec![body.digest]).await?;
-            let named = named.first().copied().unwrap_or_default();
-            plan.left.insert(body.digest, named);
-        }
-        if let Some(left) = plan.left.get_mut(&body.digest) {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                plan.left.remove(&body.digest);
-                plan.bytes += body.size;
-            }
+        if plan.left.is_last(&self.store, body.digest).await? {
+            plan.bytes += body.size;
         }
         Ok(())
     }
@@ -180,8 +171,7 @@ struct Plan {
     queries: bool,
     bytes: u64,
     responses: u64,
-    /// How many entries and responses are left that name a body.
-    left: HashMap<Digest, u64>,
+    left: Left,
 }
 
 impl Room {
