@@ -3,6 +3,7 @@
 //! - `stats` counts what is there and what was saved; `gc` removes what it said it would
 //! - `verify` finds what is damaged and missing; with `--repair` the feed is asked for it again
 //! - what was purged is asked of the feed; what is pinned stays
+//! - the examples of `docs/commands.md` run as they stand there
 //! - the store is never opened while another process has it
 
 mod packages;
@@ -205,4 +206,28 @@ async fn gc_removes_what_it_said_it_would_and_nothing_pinned() {
         );
         assert_eq!(place.json("stats")["package_versions"], 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_the_documentation_run() {
+    let place = Place::new(1).await;
+    place.stored(&nupkg(0)).await;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut examples = 0;
+    for line in page.lines() {
+        let Some(command) = line.strip_prefix("nugate ") else {
+            continue;
+        };
+        let command = command.replace('\'', "");
+        let ended = if command.starts_with("completions") || command.starts_with("man") {
+            Program::start(&command).end()
+        } else {
+            place.run(&command)
+        };
+        assert_eq!(ended.code, Some(0), "{command}: {ended:?}");
+        assert!(!ended.out.is_empty(), "{command}");
+        examples += 1;
+    }
+    assert!(examples >= 15, "{examples}");
 }
