@@ -5,6 +5,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::cli::cache::args::CacheCommand;
 
 const EXIT_CODES: &str = "\
 Every setting also has an environment variable and a key in the configuration file.
@@ -40,6 +43,28 @@ pub enum Command {
     Cert(CertFlags),
     /// Make a key for a client
     Key(KeyFlags),
+    /// The commands on the cache.
+    #[command(flatten)]
+    Cache(CacheCommand),
+    /// Print the completions of the command line for a shell
+    Completions(CompletionsFlags),
+    /// Print the manual page
+    Man(ManFlags),
+}
+
+/// The flags of `completions`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct CompletionsFlags {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// The flags of `man`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct ManFlags {
+    /// Write a page for every command to this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// The flags of `serve`.
@@ -109,6 +134,7 @@ impl Args {
     pub fn config(&self) -> Option<PathBuf> {
         let inner = match &self.command {
             Some(Command::Serve(inner)) => inner.config.clone(),
+            Some(Command::Cache(command)) => command.cache().config.clone(),
             Some(_) | None => None,
         };
         inner.or_else(|| self.outer.config.clone())
@@ -117,7 +143,7 @@ impl Args {
     /// The settings that were given, as keys of the table of settings; those behind the command win.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let none = ServeFlags::default();
-        let demo;
+        let (demo, cache);
         let inner = match &self.command {
             Some(Command::Serve(inner)) => inner,
             Some(Command::Demo(flags)) => {
@@ -127,7 +153,14 @@ impl Args {
                 };
                 &demo
             }
-            Some(Command::Cert(_) | Command::Key(_)) | None => &none,
+            Some(Command::Cache(command)) => {
+                cache = ServeFlags {
+                    cache_dir: command.cache().cache_dir.clone(),
+                    ..ServeFlags::default()
+                };
+                &cache
+            }
+            Some(_) | None => &none,
         };
         let outer = &self.outer;
         [
@@ -175,6 +208,11 @@ mod tests {
             &[("cache.dir", "d"), ("public_url", "p")],
         );
         check(
+            "nugate --config f stats --config g --cache-dir d",
+            Some("g"),
+            &[("cache.dir", "d")],
+        );
+        check(
             "nugate demo --keep --json --listen a",
             None,
             &[("listen", "a")],
@@ -198,6 +236,10 @@ mod tests {
             "nugate --lisen a",
             "nugate demo --upstream u",
             "nugate mirror",
+            "nugate pin",
+            "nugate pin a --list",
+            "nugate purge",
+            "nugate unpin",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

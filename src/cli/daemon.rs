@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, FeedConfig, GenericConfig, LogFormat};
 use crate::group::{Group, GroupOptions, Member};
+use crate::jobs::command::{Cache, Running, renew_pins};
 use crate::jobs::discover;
 use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
@@ -20,6 +21,7 @@ use crate::policy::http::Lifetimes;
 use crate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::access::{Access, UsersError};
+use crate::server::control::Control;
 use crate::server::{
     self, App, BaseRules, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions,
 };
@@ -81,6 +83,8 @@ pub struct Daemon {
     network: Network,
     totals: Option<Totals>,
     scrub: Option<Scrub>,
+    cache: Cache,
+    control: Option<Control>,
 }
 
 impl Daemon {
@@ -121,6 +125,7 @@ impl Daemon {
             routes,
         });
         let group = group(config, feeds, (&store, &metrics)).await;
+        let cache = cache(config, store, &group);
         let bases = BaseRules {
             public_url: config.public_url.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
@@ -148,6 +153,8 @@ impl Daemon {
             network: config.network,
             totals: totals.and_then(Result::ok),
             scrub,
+            cache,
+            control: control(config),
         })
     }
 
@@ -174,6 +181,10 @@ impl Daemon {
         if let Some(scrub) = self.scrub {
             jobs.spawn(scrub.run());
         }
+        jobs.spawn(renew_pins(self.cache.clone()));
+        if let Some(control) = self.control {
+            jobs.spawn(control.run(self.cache));
+        }
         let (told, begun) = oneshot::channel();
         let shutdown = async {
             shutdown.await;
@@ -184,7 +195,7 @@ impl Daemon {
         jobs.spawn(self.reload.watch());
         let shutdown_timeout = self.limits.shutdown_timeout;
         server::run(door, self.app, self.limits, shutdown).await;
-        jobs.abort_all();
+        jobs.shutdown().await;
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
         let left = shutdown_timeout.saturating_sub(used);
@@ -193,6 +204,28 @@ impl Daemon {
         let _ = tokio::time::timeout(left, app.quiet()).await;
         group.close(left.saturating_sub(waited.elapsed())).await;
     }
+}
+
+/// What commands work on.
+fn cache(config: &Config, store: Store, group: &Group) -> Cache {
+    Cache {
+        store,
+        quota: quota(config),
+        feeds: config.feeds().map(|feed| feed.name.clone()).collect(),
+        running: Some(Running {
+            group: group.clone(),
+            started_at: Clock::System.now(),
+        }),
+    }
+}
+
+/// Where commands come in; a daemon without it serves all the same.
+fn control(config: &Config) -> Option<Control> {
+    let control = Control::bind(&config.cache.dir);
+    let control = control.inspect_err(|error| {
+        tracing::warn!(%error, "commands cannot reach this daemon: there is no control socket");
+    });
+    control.ok()
 }
 
 /// The feeds over one store. Memory for rendered documents is shared evenly; with several feeds
@@ -235,16 +268,22 @@ async fn member(
     Member::new(proxy.await, settings.owns.clone())
 }
 
-fn store_options(config: &Config, metrics: &Metrics) -> StoreOptions {
+/// How much a cache may hold.
+pub fn quota(config: &Config) -> Quota {
+    Quota {
+        size_max: config.cache.size_max,
+        queries_max: config.cache.queries_size_max,
+        free_min: config.cache.free_min,
+    }
+}
+
+/// How a store is opened.
+pub fn store_options(config: &Config, metrics: &Metrics) -> StoreOptions {
     StoreOptions {
         dir: config.cache.dir.clone(),
         memory: config.cache.memory / 2,
         open_files: OPEN_FILES,
-        quota: Quota {
-            size_max: config.cache.size_max,
-            queries_max: config.cache.queries_size_max,
-            free_min: config.cache.free_min,
-        },
+        quota: quota(config),
         clock: Clock::System,
         evictions: metrics.evictions.with_label_values(&["entries"]),
     }

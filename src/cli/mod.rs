@@ -2,11 +2,13 @@
 
 pub mod args;
 pub mod banner;
+pub mod cache;
 pub mod cert;
 pub mod daemon;
 pub mod demo;
 pub mod key;
 pub mod logging;
+pub mod manual;
 pub mod serve;
 
 use std::io::Write;
@@ -19,13 +21,18 @@ use crate::config::source::process_environment;
 use crate::config::{self, Config, Sources};
 
 /// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
-/// failure at run time, 2 wrong usage, 64 wrong configuration.
+/// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found.
 pub fn run() -> ExitCode {
     let args = Args::parse();
     // These need no configuration, and must not fail because of one.
     let alone = match &args.command {
         Some(Command::Cert(flags)) => Some(cert::run(flags).map_err(|error| error.to_string())),
         Some(Command::Key(flags)) => Some(key::run(flags)),
+        Some(Command::Man(flags)) => Some(manual::man(flags).map_err(|error| error.to_string())),
+        Some(Command::Completions(flags)) => {
+            manual::completions(flags);
+            Some(Ok(()))
+        }
         _ => None,
     };
     if let Some(done) = alone {
@@ -50,6 +57,10 @@ pub fn run() -> ExitCode {
         }
     };
     let done = match &args.command {
+        Some(Command::Cache(command)) => match runtime.block_on(cache::run(&config, command)) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Some(Command::Demo(flags)) => runtime
             .block_on(demo::run(&config, flags))
             .map_err(|error| error.to_string()),

@@ -1,4 +1,5 @@
-//! Work that nobody waits for.
+//! What goes on beside requests.
 
+pub mod command;
 pub mod discover;
 pub mod scrub;

@@ -13,5 +13,6 @@ pub mod resource;
 pub mod rewrite;
 pub mod route;
 pub mod service_index;
+pub mod subject;
 pub mod v2;
 pub mod version;

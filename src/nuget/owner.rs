@@ -24,6 +24,16 @@ impl IdPattern {
         self.matches_text(id.as_str())
     }
 
+    /// The folded id, or how ids begin.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is for one id alone.
+    pub const fn is_exact(&self) -> bool {
+        self.exact
+    }
+
     /// Whether it is for all ids.
     pub fn is_all(&self) -> bool {
         !self.exact && self.text.is_empty()

@@ -1,5 +1,5 @@
-//! From a request's path to what it means, and from there to its key and its URL upstream; nothing
-//! else builds either.
+//! From a request's path to what it means, and from there to its key and its URL upstream. Nothing
+//! else builds either; [`crate::nuget::subject`] says how keys begin.
 //!
 //! Paths are percent-decoded once, checked against the table of [`crate::nuget::resource`] and
 //! encoded once for the upstream. What the client sent reaches neither a file name nor an upstream
@@ -156,6 +156,23 @@ fn canonical_query(query: &str) -> Result<String, RouteError> {
         .finish())
 }
 
+/// The feed and the document that a key names; `None` for what [`Target::key`] never makes.
+pub fn read_key(key: &Key) -> Option<(&str, Target)> {
+    let (feed, rest) = key.as_str().split_once('/')?;
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (rest, None),
+    };
+    let target = parse(&encoded(path), query).ok()?;
+    (target.key(feed) == *key).then_some((feed, target))
+}
+
+fn encoded(path: &str) -> String {
+    let encode = |segment| utf8_percent_encode(segment, SEGMENT).to_string();
+    let segments: Vec<String> = path.split('/').map(encode).collect();
+    segments.join("/")
+}
+
 impl Target {
     /// The service index of the feed.
     pub const fn service_index() -> Self {
@@ -271,12 +288,7 @@ impl Target {
     }
 
     fn encoded_path(&self) -> String {
-        let encode = |segment| utf8_percent_encode(segment, SEGMENT).to_string();
-        self.path
-            .split('/')
-            .map(encode)
-            .collect::<Vec<_>>()
-            .join("/")
+        encoded(&self.path)
     }
 }
 
@@ -300,6 +312,10 @@ mod tests {
         let index = ServiceIndex::parse(INDEX.as_bytes(), &feed).unwrap();
         let target = parse(path, query).unwrap();
         assert_eq!(target.key("f").as_str(), key, "{path}");
+        let key = target.key("f");
+        let (of_feed, read) = read_key(&key).unwrap();
+        assert_eq!((of_feed, read.rule.name), ("f", target.rule.name), "{path}");
+        assert_eq!((&read.id, &read.version), (&target.id, &target.version));
         let found = target.upstream_urls(&feed, &index);
         let found: Vec<_> = found.iter().map(Url::as_str).collect();
         assert_eq!(found, urls, "{path}");

@@ -1,7 +1,10 @@
 //! Counters: one line per series, of which field, registration and documentation are made.
 //! `docs/metrics.md` lists them all; a test compares.
 
+use std::collections::BTreeMap;
+
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -222,6 +225,37 @@ impl Metrics {
         begin(&self.store_errors, STORE_OPERATIONS);
         begin(&self.scrubbed, SCRUBBED);
         begin(&self.views, ENCODINGS);
+    }
+
+    /// Requests by cache status.
+    pub fn requests_by_cache(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        let families = self.requests.collect();
+        for metric in families.iter().flat_map(MetricFamily::get_metric) {
+            let mut labels = metric.get_label().iter();
+            if let Some(cache) = labels.find(|label| label.name() == "cache") {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "counts of events are whole, and far below 2^52"
+                )]
+                let count = metric.get_counter().get_value() as u64;
+                *counts.entry(cache.value().to_owned()).or_default() += count;
+            }
+        }
+        counts
+    }
+
+    /// Whether a feed answered the last request; nothing when it was never asked.
+    pub fn feed_is_up(&self, feed: &str) -> Option<bool> {
+        let families = self.upstream_up.collect();
+        let mut metrics = families.iter().flat_map(MetricFamily::get_metric);
+        let of_feed = |metric: &&prometheus::proto::Metric| {
+            let mut labels = metric.get_label().iter();
+            labels.any(|label| label.name() == "feed" && label.value() == feed)
+        };
+        let up = metrics.find(of_feed)?.get_gauge().get_value();
+        Some(up > 0.5)
     }
 
     /// The text exposition format of all series.

@@ -88,6 +88,18 @@ impl StaleReason {
 }
 
 impl CacheStatus {
+    /// Those for which an upstream was asked about a document and answered with it, or let a client
+    /// wait for it.
+    pub const ASKS: [Self; 7] = [
+        Self::Miss,
+        Self::Joined,
+        Self::Revalidated,
+        Self::Passed,
+        Self::Relayed,
+        Self::VaryMiss,
+        Self::Replaced,
+    ];
+
     /// The metric label and log value.
     pub const fn name(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ mod asked;
 mod base;
 mod body;
 mod connection;
+pub mod control;
 mod crowd;
 mod error;
 mod handle;

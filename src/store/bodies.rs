@@ -148,8 +148,9 @@ impl Bodies {
         content::path_of(&self.root, digest)
     }
 
-    fn aside(&self) -> PathBuf {
-        self.root.with_file_name("damaged-v1")
+    /// The folder of bodies found damaged.
+    pub(super) fn aside(&self) -> PathBuf {
+        self.root.with_file_name(super::folder::DAMAGED)
     }
 
     /// Takes a body that is not what its name says out of reach.

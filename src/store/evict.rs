@@ -1,4 +1,5 @@
-//! Makes room: what was not used for longest goes first, in small steps between other writes.
+//! Makes room: what was not used for longest goes first, in small steps between other writes. What
+//! is pinned stays.
 //!
 //! Runs in the writer's thread, so that no entry can come to name a body while it is decided that
 //! none does. A body that is just being sealed stays: its entry is on the way.
@@ -14,6 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreOptions;
 use super::bodies::Bodies;
 use super::hot::Hot;
+use super::pins::{self, Pinned};
 use super::quota::{Excess, Quota, excess};
 use super::responses;
 use super::table::{self, Totals};
@@ -21,10 +23,13 @@ use crate::clock::Stopwatch;
 use crate::entry::{Digest, Key, Stored};
 
 /// The most entries that go in one transaction; other writes wait for no more than that.
-const STEP: u64 = 64;
+pub const STEP: usize = 64;
+
+/// The most entries that are looked at for it when some are pinned.
+const LOOK: u64 = 512;
 
 /// Between two times that room is made for others on the disk: files that clients still read take
-/// room until they are closed.
+/// room until they are closed. Also between two looks when all that is left is pinned.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What making room needs to know and to tell.
@@ -34,10 +39,59 @@ pub(super) struct Evictor {
     bodies: Arc<Bodies>,
     memory: Memory,
     evictions: IntCounter,
+    pinned: Pinned,
     /// What is still to go of what was too much.
-    goal: Option<Excess>,
+    goal: Option<Goal>,
     /// When room was made for others on the disk.
     made_room: Option<Stopwatch>,
+    /// When nothing was left that may go.
+    exhausted: Option<Stopwatch>,
+}
+
+/// What has to go, and how far the search for it has come.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    pub(super) excess: Excess,
+    /// Use and key of the entry looked at last; those before it are pinned.
+    pub(super) after: (u64, String),
+}
+
+impl From<Excess> for Goal {
+    fn from(excess: Excess) -> Self {
+        let after = (0, String::new());
+        Self { excess, after }
+    }
+}
+
+impl Goal {
+    /// How many bytes have to go.
+    pub const fn bytes(&self) -> u64 {
+        self.excess.bytes
+    }
+
+    /// Whether only answers to queries have to go.
+    pub const fn is_of_queries(&self) -> bool {
+        self.excess.queries
+    }
+
+    /// The same when this many bytes have gone already; `None` when that is enough.
+    pub fn less(mut self, bytes: u64) -> Option<Self> {
+        self.excess.bytes = self.excess.bytes.saturating_sub(bytes);
+        (self.excess.bytes > 0).then_some(self)
+    }
+}
+
+/// What went in one step.
+#[derive(Debug, Default)]
+pub struct Evicted {
+    /// The entries, and the bodies that they named.
+    pub entries: Vec<(Key, Stored)>,
+    /// Responses of raw routes.
+    pub responses: u64,
+    /// Bytes of bodies that no entry names any more.
+    pub bytes: u64,
+    /// What is still to go, if something is left that may.
+    pub rest: Option<Goal>,
 }
 
 /// The entries in memory.
@@ -56,8 +110,10 @@ impl Evictor {
             bodies,
             memory,
             evictions: options.evictions,
+            pinned: Pinned::default(),
             goal: None,
             made_room: None,
+            exhausted: None,
         }
     }
 
@@ -68,11 +124,29 @@ impl Evictor {
         db: &mut Connection,
         totals: &mut Totals,
     ) -> rusqlite::Result<bool> {
-        let Some(goal) = self.goal.take().or_else(|| self.excess(totals)) else {
+        let excess = |this: &mut Self| this.excess(totals).map(Goal::from);
+        let Some(goal) = self.goal.take().or_else(|| excess(self)) else {
             return Ok(false);
         };
+        let wanted = goal.bytes();
+        let evicted = self.evict(db, totals, goal)?;
+        if evicted.rest.is_none() && evicted.bytes < wanted && !self.pinned.is_empty() {
+            self.exhausted = Some(Stopwatch::start());
+        }
+        self.goal = evicted.rest;
+        Ok(self.goal.is_some())
+    }
+
+    /// Removes a few entries towards `goal`, whatever the quota says, and keeps `totals` right.
+    pub(super) fn evict(
+        &mut self,
+        db: &mut Connection,
+        totals: &mut Totals,
+        mut goal: Goal,
+    ) -> rusqlite::Result<Evicted> {
+        let Excess { queries, bytes } = goal.excess;
         let held = |totals: &Totals| {
-            if goal.queries {
+            if queries {
                 totals.queries_bytes
             } else {
                 totals.bodies_bytes
@@ -80,33 +154,52 @@ impl Evictor {
         };
         let (mut after, mut gone, mut unnamed) = (*totals, Vec::new(), Vec::new());
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if !goal.queries && after.responses > 0 {
+        if !queries && after.responses > 0 {
             // What raw routes keep goes before packages: its upstreams are asked again anyway.
-            let bodies = responses::drop_oldest(&transaction, STEP, &mut after)?;
+            let bodies = responses::drop_oldest(&transaction, STEP as u64, &mut after)?;
             unnamed.extend(bodies);
         }
-        let victims = table::least_used(&transaction, goal.queries, STEP)?;
-        for (key, body) in victims {
-            if held(totals) - held(&after) >= goal.bytes {
+        let look = self.pinned.is_empty().then_some(STEP as u64);
+        let look = look.unwrap_or(LOOK);
+        let victims = table::least_used(&transaction, queries, &goal.after, look)?;
+        let more = victims.len() as u64 == look;
+        for (key, body, used_at) in victims {
+            if held(totals).saturating_sub(held(&after)) >= bytes || gone.len() == STEP {
                 break;
+            }
+            goal.after = (used_at, key.as_str().to_owned());
+            if self.pinned.covers(key.as_str()) {
+                continue;
             }
             table::remove(&transaction, &key, &mut after)?;
             if !table::is_named(&transaction, &body.digest)? {
                 unnamed.push(body);
             }
-            gone.push(key);
+            gone.push((key, body));
         }
         transaction.commit()?;
         let freed = held(totals).saturating_sub(held(&after));
+        let responses = totals.responses - after.responses;
         *totals = after;
-        let progress = !gone.is_empty() || !unnamed.is_empty();
-        if progress && freed < goal.bytes {
-            let bytes = goal.bytes - freed;
-            self.goal = Some(Excess { bytes, ..goal });
-        }
+        let progress = more || !gone.is_empty() || !unnamed.is_empty();
         self.evictions.inc_by(gone.len() as u64);
         self.let_go(&gone, &unnamed);
-        Ok(self.goal.is_some())
+        goal.excess.bytes = bytes.saturating_sub(freed);
+        Ok(Evicted {
+            entries: gone,
+            responses,
+            bytes: freed,
+            rest: (progress && freed < bytes).then_some(goal),
+        })
+    }
+
+    /// Learns from the index what is pinned.
+    pub(super) fn learn_pins(&mut self, db: &Connection) {
+        match pins::prefixes(db) {
+            Ok(prefixes) => self.pinned = Pinned::new(prefixes),
+            Err(error) => tracing::warn!(%error, "what is pinned could not be read"),
+        }
+        self.exhausted = None;
     }
 
     /// Removes a body unless an entry names it or is about to; says whether it did.
@@ -124,18 +217,21 @@ impl Evictor {
         if free.is_some_and(|free| free < self.quota.free_min) {
             self.made_room = Some(Stopwatch::start());
         }
-        excess(&self.quota, totals, free)
+        let excess = excess(&self.quota, totals, free)?;
+        // Nothing but pinned bodies was left a moment ago.
+        let exhausted = self.exhausted.as_ref().is_some_and(waits);
+        (excess.queries || !exhausted).then_some(excess)
     }
 
     /// Entries leave memory before their bodies leave the disk.
-    fn let_go(&self, gone: &[Key], unnamed: &[Stored]) {
+    fn let_go(&self, gone: &[(Key, Stored)], unnamed: &[Stored]) {
         // An older row can no longer be put into memory.
         *self
             .memory
             .forgotten
             .write()
             .unwrap_or_else(PoisonError::into_inner) += 1;
-        for key in gone {
+        for (key, _) in gone {
             self.memory.hot.invalidate(key);
         }
         for body in unnamed {
@@ -164,7 +260,7 @@ impl Evictor {
 }
 
 /// What is left on the disk for those without privileges.
-fn free_bytes(dir: &std::path::Path) -> Option<u64> {
+pub(super) fn free_bytes(dir: &std::path::Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(dir).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -13,6 +13,12 @@ use rustix::io::Errno;
 
 use super::error::{StoreError, StoreErrorKind};
 
+/// Name of the socket for commands, in the store's directory.
+pub const CONTROL: &str = "control.sock";
+
+/// Name of the folder of bodies found damaged, in the store's directory.
+pub const DAMAGED: &str = "damaged-v1";
+
 /// The directory of an open store; the lock is held as long as this lives.
 pub(super) struct Folder {
     root: PathBuf,

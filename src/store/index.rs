@@ -237,7 +237,8 @@ impl Index {
         let _ = self.order(Task::Close).await;
     }
 
-    async fn order(&self, task: Task) -> Result<u64, StoreError> {
+    /// Orders something of the writer and waits until it is committed.
+    pub(super) async fn order(&self, task: Task) -> Result<u64, StoreError> {
         let (answer, committed) = oneshot::channel();
         let order = Order { task, answer };
         self.orders
@@ -247,7 +248,7 @@ impl Index {
         committed.await.map_err(|_| StoreError::closed())?
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {

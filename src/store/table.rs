@@ -6,7 +6,7 @@
 use http::HeaderValue;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
-use super::responses;
+use super::{pins, responses};
 use crate::clock::Time;
 use crate::entry::{Digest, Entry, Key, Stored, Validators};
 
@@ -48,7 +48,7 @@ const COLUMNS: &str = "key, digest, size, url, etag, last_modified, content_type
 
 /// Keys are UTF-8 and compared bytewise, so all keys that begin with a prefix lie between it and
 /// the prefix followed by the last character there is.
-const BY_PREFIX: &str = "key >= ?1 AND key < ?1 || char(1114111)";
+pub(super) const BY_PREFIX: &str = "key >= ?1 AND key < ?1 || char(1114111)";
 
 /// How much the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub struct Totals {
 pub(super) fn prepare(db: &Connection) -> Result<()> {
     db.execute_batch(SCHEMA)?;
     db.execute_batch(responses::SCHEMA)?;
+    db.execute_batch(pins::SCHEMA)?;
     db.prepare(&format!("SELECT {COLUMNS} FROM entries LIMIT 1"))?
         .query_row([], |_| Ok(()))
         .optional()?;
@@ -218,20 +219,27 @@ pub(super) fn touch(db: &Connection, key: &Key, at: Time) -> Result<()> {
         .map(drop)
 }
 
-/// Keys with a body that were not used for longest, at most `limit`; those of queries only, if so
-/// wanted.
-pub(super) fn least_used(db: &Connection, queries: bool, limit: u64) -> Result<Vec<(Key, Stored)>> {
+/// Keys with a body that were not used for longest, at most `limit`, with the time of that use in
+/// milliseconds; those after a use and key only, and those of queries only, if so wanted.
+pub(super) fn least_used(
+    db: &Connection,
+    queries: bool,
+    (used_at, after): &(u64, String),
+    limit: u64,
+) -> Result<Vec<(Key, Stored, u64)>> {
     let only = if queries { "AND query = 1" } else { "" };
     let sql = format!(
-        "SELECT digest, size, key FROM entries WHERE digest IS NOT NULL {only} \
-         ORDER BY used_at LIMIT ?1"
+        "SELECT digest, size, key, used_at FROM entries WHERE digest IS NOT NULL {only} \
+         AND (used_at, key) > (?1, ?2) ORDER BY used_at, key LIMIT ?3"
     );
     let mut statement = statement(db, &sql)?;
-    let rows = statement.query_map([to_sql(limit)], |row| {
-        Ok((Key::new(row.get::<_, String>(2)?), read_body(row)?))
+    let values = params![to_sql(*used_at), after, to_sql(limit)];
+    let rows = statement.query_map(values, |row| {
+        let key = Key::new(row.get::<_, String>(2)?);
+        let body = read_body(row)?;
+        Ok(body.map(|body| (key, body, row.get(3).map_or(0, from_sql))))
     })?;
-    rows.filter_map(|row| row.map(|(key, body)| Some((key, body?))).transpose())
-        .collect()
+    rows.filter_map(Result::transpose).collect()
 }
 
 /// What a key has stored.
@@ -297,7 +305,7 @@ fn read(row: &Row<'_>) -> Result<Entry> {
     })
 }
 
-fn read_body(row: &Row<'_>) -> Result<Option<Stored>> {
+pub(super) fn read_body(row: &Row<'_>) -> Result<Option<Stored>> {
     Ok(body(row.get(0)?, row.get(1)?))
 }
 
@@ -445,9 +453,9 @@ mod tests {
         touch(&db, &Key::new("a"), Time::from_millis(9)).unwrap();
         touch(&db, &Key::new("gone"), Time::from_millis(9)).unwrap();
         let order = |queries, limit| {
-            let keys = least_used(&db, queries, limit).unwrap();
+            let keys = least_used(&db, queries, &(0, String::new()), limit).unwrap();
             keys.iter()
-                .map(|(key, _)| key.as_str().to_owned())
+                .map(|(key, ..)| key.as_str().to_owned())
                 .collect::<Vec<_>>()
         };
         assert_eq!(order(false, 9), ["q?1", "b", "q?2", "a"]);

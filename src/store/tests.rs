@@ -433,3 +433,108 @@ async fn a_scrub_finds_what_is_damaged_and_what_nobody_needs() {
     let aside = options(dir.path()).dir.join("damaged-v1");
     assert_eq!(fs::read_dir(aside).unwrap().count(), 1);
 }
+
+async fn with_limit(dir: &Path, size_max: u64) -> Store {
+    let quota = Quota {
+        size_max,
+        ..Quota::NONE
+    };
+    let options = StoreOptions {
+        quota,
+        ..options(dir)
+    };
+    Store::open(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_pinned_never_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_limit(dir.path(), 100_000).await;
+    for number in 0..600 {
+        keep(&store, &format!("f/a/{number:03}"), 100, 1).await;
+    }
+    let prefixes = vec!["f/a/".to_owned()];
+    assert!(!store.pin("a", prefixes.clone()).await.unwrap());
+    let (pinned, old) = keep(&store, "f/a/large", 60_000, 2).await;
+    let (other, _) = keep(&store, "f/b", 30_000, 3).await;
+    keep(&store, "f/c", 30_000, 4).await;
+    settle(&store).await;
+    assert!(store.entry(&other).await.unwrap().is_none());
+    assert!(store.entry(&pinned).await.unwrap().is_some());
+    assert_eq!(store.totals().entries, 602);
+
+    let store = {
+        store.close().await;
+        drop(store);
+        with_limit(dir.path(), 50_000).await
+    };
+    let pin = Pin {
+        name: "a".to_owned(),
+        prefixes,
+    };
+    assert_eq!(store.pins().await.unwrap(), [pin]);
+    // More than the limit is pinned: the rest goes, and the store goes on.
+    settle(&store).await;
+    settle(&store).await;
+    assert_eq!(store.keys("", 1000).await.unwrap().len(), 601);
+    assert!(store.body(&old).await.is_ok());
+    assert!(store.unpin("a").await.unwrap());
+    assert!(!store.unpin("a").await.unwrap());
+    settle(&store).await;
+    assert!(store.entry(&pinned).await.unwrap().is_none());
+    assert!(store.body(&old).await.is_err());
+}
+
+#[tokio::test]
+async fn evicting_one_key_leaves_the_body_to_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (first, body) = keep(&store, "f/a", 30_000, 1).await;
+    let (second, same) = keep(&store, "g/a", 30_000, 1).await;
+    assert_eq!(body, same);
+    let (third, _) = keep(&store, "f/b", 30_000, 2).await;
+    store.pin("g", vec!["g/".to_owned()]).await.unwrap();
+    let quota = Quota {
+        size_max: 31_000,
+        ..Quota::NONE
+    };
+    let goals = store.too_much(&quota).await.unwrap();
+    let [goal] = goals.as_slice() else {
+        panic!("{goals:?}")
+    };
+    let went = store.evict(goal.clone()).await.unwrap();
+    let keys: Vec<&Key> = went.entries.iter().map(|(key, _)| key).collect();
+    assert_eq!((keys, went.bytes), (vec![&first, &third], 30_000));
+    assert!(store.entry(&second).await.unwrap().is_some());
+    assert_eq!(read(&store.body(&body).await.unwrap()).await.len(), 30_000);
+    assert_eq!(store.named(vec![body.digest]).await.unwrap(), [1]);
+    assert!(!store.remove_unnamed(body.digest).await.unwrap());
+    store.remove(&second).await.unwrap();
+    assert!(store.remove_unnamed(body.digest).await.unwrap());
+    assert!(store.body(&body).await.is_err());
+}
+
+#[tokio::test]
+async fn bodies_are_told_by_their_first_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut all = Vec::new();
+    for number in 0..600_u64 {
+        let text = Bytes::from(number.to_string());
+        let stored = seal(&store, &text).await;
+        let key = Key::new(format!("f/{number}"));
+        store.put(&key, entry(Some(stored), 1)).await.unwrap();
+        all.push(stored);
+    }
+    let mut found = Vec::new();
+    for shard in 0..SHARDS {
+        let [_, first] = shard.to_be_bytes();
+        let bodies = store.named_shard(first).await.unwrap();
+        assert!(bodies.iter().all(|it| it.digest.as_bytes()[0] == first));
+        found.extend(bodies);
+    }
+    let order = |body: &Stored| body.digest.to_hex();
+    all.sort_by_key(order);
+    found.sort_by_key(order);
+    assert_eq!(found, all);
+}

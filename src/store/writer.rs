@@ -12,9 +12,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, StoreErrorKind};
-use super::evict::Evictor;
-use super::responses;
+use super::evict::{Evicted, Evictor, Goal};
 use super::table::{self, Totals};
+use super::{pins, responses};
 use crate::clock::{Stopwatch, Time};
 use crate::entry::{Digest, Entry, Kept, Key, Stored};
 
@@ -49,6 +49,11 @@ pub(super) enum Task {
     Keep(String, String, Arc<Kept>),
     /// All responses of a URI.
     ForgetResponses(String),
+    /// Pin what these prefixes cover, by the name of the pin; over what the name had.
+    Pin(String, Vec<String>),
+    Unpin(String),
+    /// Remove a few entries, whatever the quota says; what went is put there.
+    Evict(Goal, Arc<Mutex<Evicted>>),
     /// Nothing; answered after everything before it is committed.
     Sync,
     /// Answered after everything before it is committed and the database is closed.
@@ -79,6 +84,7 @@ impl Writer {
 
     /// Works until told to close or until nobody can bring orders any more.
     pub(super) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        self.evictor.learn_pins(&self.db);
         match table::count(&self.db) {
             Ok(totals) => self.publish(totals),
             Err(error) => tracing::warn!(%error, "the store's totals could not be counted"),
@@ -139,13 +145,8 @@ impl Writer {
                 let unnamed = unnamed.into_iter().map(|body| (Stopwatch::start(), body));
                 self.replaced.extend(unnamed);
                 for (order, answer) in batch.drain(..).zip(answers) {
-                    let answer = match order.task {
-                        Task::RemoveOrphan(digest) => {
-                            u64::from(self.evictor.remove_unnamed(&self.db, &digest))
-                        }
-                        _ => answer,
-                    };
-                    order.reply(Ok(answer));
+                    let answer = self.after_commit(&order.task, answer);
+                    order.reply(answer);
                 }
             }
             Err(error) => {
@@ -155,6 +156,28 @@ impl Writer {
                     order.reply(Err(failed(&error)));
                 }
             }
+        }
+    }
+
+    /// What an order asks for beside its part of the transaction.
+    fn after_commit(&mut self, task: &Task, answer: u64) -> Result<u64, StoreError> {
+        match task {
+            Task::RemoveOrphan(digest) => {
+                Ok(u64::from(self.evictor.remove_unnamed(&self.db, digest)))
+            }
+            Task::Pin(..) | Task::Unpin(_) => {
+                self.evictor.learn_pins(&self.db);
+                Ok(answer)
+            }
+            Task::Evict(goal, evicted) => {
+                let mut totals = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+                let went = self.evictor.evict(&mut self.db, &mut totals, goal.clone());
+                self.publish(totals);
+                let went = went.map_err(|error| failed(&Arc::new(error)))?;
+                *evicted.lock().unwrap_or_else(PoisonError::into_inner) = went;
+                Ok(answer)
+            }
+            _ => Ok(answer),
         }
     }
 
@@ -223,8 +246,10 @@ fn carry_out(
             unnamed.extend(gone);
             Ok(0)
         }
+        Task::Pin(name, prefixes) => pins::put(db, name, prefixes),
+        Task::Unpin(name) => pins::remove(db, name),
         // Done after the commit: entries of the same batch may name it.
-        Task::RemoveOrphan(_) | Task::Sync | Task::Close => Ok(0),
+        Task::RemoveOrphan(_) | Task::Evict(..) | Task::Sync | Task::Close => Ok(0),
     }
 }
 

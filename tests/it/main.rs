@@ -13,6 +13,7 @@ mod base;
 mod bodies;
 mod cli;
 mod coalesce;
+mod control;
 mod crawl;
 mod credentials;
 mod demo;
