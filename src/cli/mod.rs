@@ -5,6 +5,7 @@ pub mod banner;
 pub mod cert;
 pub mod daemon;
 pub mod demo;
+mod descriptors;
 pub mod key;
 pub mod logging;
 pub mod serve;

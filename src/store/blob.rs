@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub enum Blob {
 pub struct OpenBlob {
     file: Arc<File>,
     size: u64,
+    unreadable: AtomicBool,
 }
 
 impl OpenBlob {
@@ -43,7 +45,13 @@ impl OpenBlob {
         Self {
             file: Arc::new(file),
             size,
+            unreadable: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a read of it has failed: it is to be put aside.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     /// The file, for positioned reads and sendfile; nobody moves its cursor or writes to it.
@@ -74,7 +82,8 @@ impl Blob {
             Self::Bytes(bytes) => Source::Bytes(bytes.slice(to_usize(start)..to_usize(end))),
             Self::File(open) => {
                 let ahead = AHEAD.min(end - start);
-                Source::File(Chunks::new(Arc::clone(&open.file), start, ahead))
+                let chunks = Chunks::new(Arc::clone(&open.file), start, ahead);
+                Source::File(Arc::clone(open), chunks)
             }
         };
         BlobReader {
@@ -92,7 +101,7 @@ pub struct BlobReader {
 
 enum Source {
     Bytes(Bytes),
-    File(Chunks),
+    File(Arc<OpenBlob>, Chunks),
 }
 
 impl BlobReader {
@@ -115,7 +124,13 @@ impl BlobReader {
         let want = to_usize(self.left.min(CHUNK));
         let bytes = match &mut self.source {
             Source::Bytes(bytes) => Ok(bytes.split_to(want)),
-            Source::File(chunks) => ready!(chunks.poll_next(cx, want)),
+            Source::File(open, chunks) => {
+                let read = ready!(chunks.poll_next(cx, want));
+                if read.is_err() {
+                    open.unreadable.store(true, Ordering::Relaxed);
+                }
+                read
+            }
         };
         if let Ok(bytes) = &bytes {
             self.left -= bytes.len() as u64;

@@ -17,7 +17,7 @@ use super::hot::Hot;
 use super::quota::{Excess, Quota, excess};
 use super::responses;
 use super::table::{self, Totals};
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
 use crate::entry::{Digest, Key, Stored};
 
 /// The most entries that go in one transaction; other writes wait for no more than that.
@@ -34,6 +34,7 @@ pub(super) struct Evictor {
     bodies: Arc<Bodies>,
     memory: Memory,
     evictions: IntCounter,
+    clock: Clock,
     /// What is still to go of what was too much.
     goal: Option<Excess>,
     /// When room was made for others on the disk.
@@ -56,6 +57,7 @@ impl Evictor {
             bodies,
             memory,
             evictions: options.evictions,
+            clock: options.clock,
             goal: None,
             made_room: None,
         }
@@ -85,6 +87,7 @@ impl Evictor {
             let bodies = responses::drop_oldest(&transaction, STEP, &mut after)?;
             unnamed.extend(bodies);
         }
+        table::forget_future_uses(&transaction, self.clock.now())?;
         let victims = table::least_used(&transaction, goal.queries, STEP)?;
         for (key, body) in victims {
             if held(totals) - held(&after) >= goal.bytes {
@@ -107,6 +110,18 @@ impl Evictor {
         self.evictions.inc_by(gone.len() as u64);
         self.let_go(&gone, &unnamed);
         Ok(self.goal.is_some())
+    }
+
+    /// Removes the bodies that were not used for longest, although their entries stay: for a disk so
+    /// full that the index cannot be written. Whoever asks for one finds it missing, and it is fetched
+    /// anew.
+    pub(super) fn make_room_for_index(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.made_room = None;
+        let (keys, bodies): (Vec<_>, Vec<_>) =
+            table::least_used(db, false, STEP)?.into_iter().unzip();
+        self.evictions.inc_by(keys.len() as u64);
+        self.let_go(&keys, &bodies);
+        Ok(())
     }
 
     /// Removes a body unless an entry names it or is about to; says whether it did.

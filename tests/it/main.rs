@@ -15,6 +15,7 @@ mod coalesce;
 mod crawl;
 mod credentials;
 mod demo;
+mod faults;
 mod feeds;
 mod folder;
 mod harness;
