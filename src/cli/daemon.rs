@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::cli::descriptors::{self, Shares};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, FeedConfig, GenericConfig, LogFormat};
 use crate::group::{Group, GroupOptions, Member};
@@ -25,11 +26,8 @@ use crate::server::control::Control;
 use crate::server::{
     self, App, BaseRules, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions,
 };
-use crate::store::{Quota, Store, StoreError, StoreOptions, Totals};
+use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions, Totals};
 use crate::upstream::{Feed, FeedOptions, UpstreamError};
-
-/// Large bodies kept open; a fraction of the usual limit of 1024 descriptors.
-const OPEN_FILES: u64 = 256;
 
 /// The longest wait for the store to say how much it holds.
 const COUNTING: Duration = Duration::from_millis(200);
@@ -100,7 +98,8 @@ impl Daemon {
         let routes = routes(config)?;
         let metrics = Arc::new(Metrics::new()?);
         let reload = edge(config, &metrics)?;
-        let store = Store::open(store_options(config, &metrics)).await?;
+        let shares = Shares::of(descriptors::raise(), config.connections_max);
+        let store = open_store(config, store_options(config, &metrics, shares.open_files)).await?;
         let scrub = (config.cache.scrub_rate > 0).then(|| Scrub {
             store: store.clone(),
             clock: Clock::System,
@@ -144,7 +143,7 @@ impl Daemon {
             }),
             reload,
             limits: Limits {
-                connections_max: config.connections_max as usize,
+                connections_max: shares.connections,
                 connections_per_client_max: config.connections_per_client_max as usize,
                 excepted: config.trusted_proxies.clone(),
                 patience: Patience::default(),
@@ -277,12 +276,29 @@ pub fn quota(config: &Config) -> Quota {
     }
 }
 
-/// How a store is opened.
-pub fn store_options(config: &Config, metrics: &Metrics) -> StoreOptions {
+/// A daemon without a cache is still better than none, unless the configuration says otherwise. Two
+/// daemons with one directory are a mistake.
+async fn open_store(config: &Config, options: StoreOptions) -> Result<Store, StoreError> {
+    match Store::open(options.clone()).await {
+        Err(error) if !config.cache.required && error.kind != StoreErrorKind::Locked => {
+            let cause = error.source.as_ref().map(ToString::to_string);
+            tracing::error!(
+                %error,
+                cause,
+                "THE CACHE CANNOT BE OPENED: nothing is kept until the next start; everything is passed on"
+            );
+            Store::off(options).await
+        }
+        opened => opened,
+    }
+}
+
+/// How a store is opened that keeps at most this many large bodies open.
+pub fn store_options(config: &Config, metrics: &Metrics, open_files: u64) -> StoreOptions {
     StoreOptions {
         dir: config.cache.dir.clone(),
         memory: config.cache.memory / 2,
-        open_files: OPEN_FILES,
+        open_files,
         quota: quota(config),
         clock: Clock::System,
         evictions: metrics.evictions.with_label_values(&["entries"]),

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cert;
 pub mod daemon;
 pub mod demo;
+mod descriptors;
 pub mod key;
 pub mod logging;
 pub mod manual;

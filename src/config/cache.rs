@@ -13,6 +13,13 @@ pub(super) const CACHE: &[Setting] = &[
         short: Some(("--cache-dir", "NUGATE_CACHE_DIR")),
     },
     Setting {
+        key: "cache.required",
+        default: "false",
+        kind: Kind::Switch(|config, required| config.cache.required = required),
+        doc: "Whether nugate refuses to start when the directory cannot be opened. If not, everything is passed on and nothing kept until the next start.",
+        short: None,
+    },
+    Setting {
         key: "cache.size_max",
         default: "\"20 GiB\"",
         kind: Kind::Size(16 * MIB, 1024 * TIB, |config, bytes| {

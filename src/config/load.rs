@@ -88,6 +88,7 @@ impl Config {
                 queries_size_max: 0,
                 free_min: 0,
                 scrub_rate: 0,
+                required: false,
                 memory: 0,
                 document_size_max: 0,
                 package_size_max: 0,

@@ -143,6 +143,8 @@ pub struct FeedConfig {
 pub struct CacheConfig {
     /// The directory of everything kept; not shared with another process.
     pub dir: PathBuf,
+    /// Whether there is no start without it.
+    pub required: bool,
     /// Bytes of everything kept.
     pub size_max: u64,
     /// Bytes of the answers to searches among it.

@@ -82,8 +82,10 @@ impl Scrub {
         let known = note.and_then(|note| serde_json::from_slice::<Progress>(&note).ok());
         let now = self.clock.now();
         let fresh = |progress: &Progress| {
-            let since = now.since(Time::from_millis(progress.begun_at));
-            progress.next < SHARDS || since < PERIOD
+            let begun_at = Time::from_millis(progress.begun_at);
+            // One in the future is of a clock that was wrong.
+            let recent = begun_at <= now && now.since(begun_at) < PERIOD;
+            progress.next < SHARDS || recent
         };
         known.filter(fresh).unwrap_or(Progress {
             begun_at: now.as_millis(),

@@ -186,6 +186,8 @@ series! {
         "Stored documents and packages";
     store_absent = gauge "nugate_store_absent" []
         "Remembered 404s";
+    store_degraded = gauges "nugate_store_degraded" ["reason"]
+        "1 while the cache takes nothing and all is passed on, by reason: full, read-only, folder, descriptors, io, index, off";
     store_errors = counters "nugate_store_errors_total" ["operation"]
         "Store operations that failed";
 }

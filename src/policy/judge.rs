@@ -79,7 +79,7 @@ fn is_ahead(entry: &Entry, question: &Question<'_>) -> bool {
 }
 
 fn judge_absent(entry: &Entry, question: &Question<'_>) -> Verdict {
-    if is_ahead(entry, question) {
+    if is_ahead(entry, question) && !question.backing_off {
         return Verdict::Revalidate;
     }
     let age = question.now.since(entry.checked_at);
@@ -100,8 +100,15 @@ fn judge_body(entry: &Entry, question: &Question<'_>) -> Verdict {
     if question.network == Network::PreferCache {
         return Verdict::Fresh;
     }
-    if question.directives.no_cache || is_ahead(entry, question) {
+    if question.directives.no_cache {
         return Verdict::Revalidate;
+    }
+    if is_ahead(entry, question) {
+        return if question.backing_off {
+            Verdict::BackedOff
+        } else {
+            Verdict::Revalidate
+        };
     }
     let lifetime = question.freshness.of(question.class);
     let age = question.now.since(entry.checked_at);

@@ -58,6 +58,7 @@ pub struct Options {
 }
 
 /// What was found stored when a question arose.
+#[derive(Clone)]
 pub(super) enum Seen {
     /// This, or nothing.
     Entry(Option<Arc<Entry>>),
@@ -147,18 +148,25 @@ impl Engine {
     }
 
     /// Forgets what is stored for a key if its body is `lost`, so that it is fetched anew; unless it
-    /// has been healed meanwhile. For the fill that holds the key alone: another fill could confirm
-    /// or publish the very body that is being removed.
-    pub(super) async fn forget_lost(&self, key: &Key, target: &Target, lost: Stored) {
+    /// has been healed meanwhile. Says whether what is stored cannot be read, be it for now only. For
+    /// the fill that holds the key alone: another fill could confirm or publish the very body that is
+    /// being removed.
+    pub(super) async fn forget_lost(&self, key: &Key, target: &Target, lost: Stored) -> bool {
         let stored = self.lookup(key).await.and_then(|entry| entry.body);
-        if stored != Some(lost) || !self.is_lost(&lost, target).await {
-            return;
+        if stored != Some(lost) {
+            return false;
+        }
+        match self.unreadable(&lost, target).await {
+            None => return false,
+            Some(StoreErrorKind::Missing | StoreErrorKind::Damaged) => {}
+            Some(_) => return true,
         }
         tracing::warn!(%key, "a stored body is missing or damaged; it is fetched anew");
         if let Err(error) = self.store.discard(&lost).await {
             self.store_failed("discard", &error);
         }
         self.remove(key).await;
+        true
     }
 
     /// Removes an entry; a store that cannot is counted.
@@ -168,13 +176,12 @@ impl Engine {
         }
     }
 
-    async fn is_lost(&self, stored: &Stored, target: &Target) -> bool {
+    async fn unreadable(&self, stored: &Stored, target: &Target) -> Option<StoreErrorKind> {
         let error = match target.rule.view {
             View::Raw => self.store.body(stored).await.err(),
             _ => self.store.document(stored).await.err(),
         };
-        let gone = [StoreErrorKind::Missing, StoreErrorKind::Damaged];
-        error.is_some_and(|error| gone.contains(&error.kind))
+        error.map(|error| error.kind)
     }
 
     /// Takes a seat on the flight for `target`, starting the fill if there is none. Says whether
@@ -280,7 +287,12 @@ impl Engine {
             .with_label_values(&[operation])
             .inc();
         let cause = chain(error);
-        tracing::error!(operation, cause, "the store failed");
+        if self.store.degraded().is_some() {
+            // Said once, when it began.
+            tracing::debug!(operation, cause, "the store failed");
+        } else {
+            tracing::error!(operation, cause, "the store failed");
+        }
         Error::internal(format!("the store failed: {cause}"))
     }
 

@@ -80,14 +80,15 @@ impl Fill {
 
     async fn ask(&mut self) -> Result<Flown, Missed> {
         let key = self.pilot.key();
-        if let Some(lost) = self.lost {
-            self.engine.forget_lost(key, &self.target, lost).await;
-        }
+        let unreadable = match self.lost {
+            Some(lost) => self.engine.forget_lost(key, &self.target, lost).await,
+            None => false,
+        };
         if self.stored_body().is_some() && self.engine.lookup(key).await.is_none() {
             // Healed away meanwhile: it must not be confirmed, but fetched.
             self.seen = None;
         }
-        if let Some(entry) = self.overtaken().await {
+        if !unreadable && let Some(entry) = self.overtaken().await {
             return Ok(confirmed(entry));
         }
         let located = self.engine.locate(&self.target).await?;
@@ -179,7 +180,8 @@ impl Fill {
         } = fetched;
         let length = body.length();
         let entry = self.entry_of(&headers, url.as_str());
-        let (writer, draft) = self.engine.store.draft(length);
+        let (mut writer, draft) = self.engine.store.draft(length);
+        writer.keep(self.kept_without_disk());
         let arrival = Arrival {
             draft: Arc::clone(&draft),
             entry: Arc::new(entry.clone()),
@@ -247,6 +249,7 @@ impl Fill {
                 silent = true;
                 self.pilot.announce(arrival.clone());
             }
+            self.wait_for_room(&writer, &arrival).await?;
             if self.may_stop()
                 && !worth_finishing(written, arrival.length)
                 && self.pilot.give_up_if_deserted()

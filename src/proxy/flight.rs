@@ -62,6 +62,18 @@ pub enum Outcome {
     Failed(Error),
 }
 
+impl Outcome {
+    /// Whether it brought a body that was passed on and cannot be read from its beginning any more.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Body {
+                draft: Some(draft), ..
+            } => draft.is_passed_on() && draft.file().is_err(),
+            _ => false,
+        }
+    }
+}
+
 /// All flights under way. A plain map with drop guards: a bounded cache could drop a flight.
 pub struct Flights {
     map: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -120,6 +132,18 @@ impl Flights {
         }
     }
 
+    /// Lets nobody board the flight that this seat is on any more.
+    pub fn leave(&self, key: &Key, seat: &Seat) {
+        let mut map = self.lock();
+        if map
+            .get(key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &seat.flight))
+        {
+            map.remove(key);
+            self.count.send_replace(map.len());
+        }
+    }
+
     /// Whether a fill for this key is under way.
     pub fn is_under_way(&self, key: &Key) -> bool {
         self.lock().contains_key(key)
@@ -171,7 +195,8 @@ impl Seat {
     pub async fn wait(&mut self, streaming: bool) -> Phase {
         let ready = |phase: &Phase| match phase {
             Phase::Boarding => false,
-            Phase::Streaming(_) => streaming,
+            // What is passed on has to be read while it comes.
+            Phase::Streaming(arrival) => streaming || arrival.draft.is_passed_on(),
             Phase::Landed(_) => true,
         };
         match self.phase.wait_for(ready).await {

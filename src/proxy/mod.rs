@@ -3,6 +3,7 @@
 //! Control flow lives in [`Proxy::serve`] and in the fill; everything they call is either pure or
 //! one step of I/O. The engine decides nothing itself and knows no HTTP status.
 
+mod again;
 mod backoff;
 mod discovery;
 mod engine;
@@ -13,6 +14,7 @@ pub mod generic;
 mod locate;
 mod outdated;
 mod pass;
+mod pass_through;
 mod peek;
 mod present;
 mod publish;
@@ -25,6 +27,7 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use again::{Again, Continued};
 pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
@@ -44,13 +47,16 @@ use crate::observe::{CacheStatus, Metrics, StaleReason};
 use crate::policy::class::{Class, Network};
 use crate::policy::judge::Question;
 use crate::policy::{Answer, Step, Verdict, absorb, judge};
-use crate::store::{Store, Totals};
+use crate::store::{Degraded, Store, Totals};
 use crate::upstream::{Encoding, Feed, Fetch};
 use engine::{Engine, Seen};
 use flight::{Outcome, Phase};
 
 /// How often a request is walked through when it meets damaged bodies.
 const WALKS_MAX: usize = 4;
+
+/// How often a request boards a flight that is passed on and whose beginning is gone.
+const BOARDINGS_MAX: usize = 8;
 
 /// How long a client waits for a revalidation when there is something stale to serve.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -174,6 +180,23 @@ impl Proxy {
 
     /// Joins or starts the flight for a document and serves what it brings.
     async fn ask(&self, request: &Request, key: &Key, seen: Seen) -> Result<Reply, Error> {
+        for _ in 0..BOARDINGS_MAX {
+            if let Some(reply) = self.ask_once(request, key, seen.clone()).await? {
+                return Ok(reply);
+            }
+        }
+        Err(Error::internal(
+            "what is passed on was gone again and again",
+        ))
+    }
+
+    /// `None` when it joined a flight too late: what it brings is not kept, and its beginning gone.
+    async fn ask_once(
+        &self,
+        request: &Request,
+        key: &Key,
+        seen: Seen,
+    ) -> Result<Option<Reply>, Error> {
         let engine = &self.0;
         let stored = match &seen {
             Seen::Entry(entry) => entry.clone().filter(|entry| !entry.is_absent()),
@@ -181,7 +204,7 @@ impl Proxy {
         };
         let raw = request.target.rule.view == View::Raw;
         if request.head && raw && stored.is_none() && !engine.flights.is_under_way(key) {
-            return self.ask_head(request).await;
+            return self.ask_head(request).await.map(Some);
         }
         let (mut seat, joined) = engine.board(key, &request.target, seen, &request.identity);
         let arrived = match (joined, seat.has_landed()) {
@@ -199,17 +222,36 @@ impl Proxy {
                 let patient = tokio::time::timeout(PATIENCE, seat.wait(streaming)).await;
                 let Ok(phase) = patient else {
                     let cache = CacheStatus::Stale(StaleReason::Slow);
-                    return engine.present_stored(request, entry, cache).await;
+                    return engine.present_stored(request, entry, cache).await.map(Some);
                 };
                 phase
             }
             _ => seat.wait(streaming).await,
         };
         match phase {
-            Phase::Landed(outcome) => self.land(request, outcome, arrived).await,
-            Phase::Streaming(arrival) => Ok(engine.present_arrival(&arrival, seat, arrived)),
+            Phase::Landed(outcome) if outcome.is_gone() => Ok(None),
+            Phase::Landed(outcome) => {
+                let reply = self.land(request, outcome, arrived).await?;
+                Ok(Some(self.continued(request, reply)))
+            }
+            Phase::Streaming(arrival) => {
+                let Some(reader) = arrival.draft.reader() else {
+                    engine.flights.leave(key, &seat);
+                    return Ok(None);
+                };
+                let reply = engine.present_arrival(&arrival, (reader, seat), arrived);
+                Ok(Some(self.continued(request, reply)))
+            }
             Phase::Boarding => Err(Error::internal("a flight ended before it began")),
         }
+    }
+
+    /// The same reply, which can be asked for again when it falls behind.
+    fn continued(&self, request: &Request, mut reply: Reply) -> Reply {
+        if let Body::Draft { again, .. } = &mut reply.body {
+            *again = Some(Again::new(self, request, reply.etag.clone()));
+        }
+        reply
     }
 
     /// Whether a stored body may be served in place of an answer that takes too long: as for an
@@ -322,6 +364,11 @@ impl Proxy {
     /// What the store holds.
     pub fn totals(&self) -> Totals {
         self.0.store.totals()
+    }
+
+    /// Why the store takes nothing at the moment, if that is so.
+    pub fn degraded(&self) -> Option<Degraded> {
+        self.0.store.degraded()
     }
 
     /// Waits until no fill is under way: until everything answered so far is stored.

@@ -14,7 +14,7 @@ use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Seat};
 use crate::proxy::views::{Rendered, Subject};
 use crate::proxy::{Body, Reply, Request};
-use crate::store::{Draft, HOLD_BACK, StoreErrorKind};
+use crate::store::{Draft, DraftReader, HOLD_BACK, StoreErrorKind};
 
 impl Engine {
     /// A reply from the store; [`Error::Lost`] when the body is missing or damaged.
@@ -61,8 +61,9 @@ impl Engine {
     fn lost(&self, stored: Stored, error: &crate::store::StoreError) -> Error {
         let failed = self.store_failed("body", error);
         match error.kind {
-            StoreErrorKind::Missing | StoreErrorKind::Damaged => Error::Lost(stored),
-            _ => failed,
+            StoreErrorKind::Closed => failed,
+            // What cannot be read now is fetched, and kept if it is only for now.
+            _ => Error::Lost(stored),
         }
     }
 
@@ -80,17 +81,20 @@ impl Engine {
         draft: &Arc<Draft>,
         cache: CacheStatus,
     ) -> Result<Reply, Error> {
+        let cache = self.kept_or_passed(draft, cache);
         if request.target.rule.view == View::Raw {
             let length = entry.body.map(|stored| stored.size);
             // What is in memory is sent from there, as if it were stored already.
             let body = if length.is_some_and(|length| length <= HOLD_BACK) {
                 Body::Bytes(self.whole(draft, HOLD_BACK).await?)
             } else {
-                let reader = draft.reader();
+                let gone = || Error::internal("what was passed on is gone");
+                let reader = draft.reader().ok_or_else(gone)?;
                 Body::Draft {
                     reader,
                     length,
                     seat: None,
+                    again: None,
                 }
             };
             return Ok(self.reply(entry, body, cache));
@@ -103,14 +107,15 @@ impl Engine {
     pub(super) fn present_arrival(
         &self,
         arrival: &Arrival,
-        seat: Seat,
+        (reader, seat): (DraftReader, Seat),
         cache: CacheStatus,
     ) -> Reply {
-        let reader = arrival.draft.reader();
+        let cache = self.kept_or_passed(&arrival.draft, cache);
         let body = Body::Draft {
             reader,
             length: arrival.length,
             seat: Some(seat),
+            again: None,
         };
         self.reply(&arrival.entry, body, cache)
     }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::nuget::route::Target;
 use crate::observe::CacheStatus;
 use crate::policy::directives::Directives;
+use crate::proxy::again::Again;
 use crate::proxy::flight::Seat;
 use crate::proxy::present;
 use crate::store::{Blob, DraftReader};
@@ -70,6 +71,8 @@ pub enum Body {
         length: Option<u64>,
         /// Keeps the fill going while it arrives.
         seat: Option<Seat>,
+        /// How it is asked for again when its reader falls behind.
+        again: Option<Box<Again>>,
     },
     /// Only the head was asked of the upstream: this is the length it gave.
     Head(Option<u64>),

@@ -83,7 +83,15 @@ impl Fill {
         if entry.body.is_some_and(|stored| self.contradicts(stored)) {
             return Ok(self.keep_first().await);
         }
-        self.land_body(finished, entry, keep).await
+        if !finished.draft.is_passed_on() {
+            return self.land_body(finished, entry, keep).await;
+        }
+        if self.stored_body().is_some() && finished.draft.file().is_err() {
+            // Nobody read it, because everybody waited for the verdict.
+            let cause = "what the feed has now cannot be taken: the cache is degraded";
+            return Err(Error::unusable(cause).into());
+        }
+        self.land_body(finished, entry, false).await
     }
 
     fn count_refused(&self) {
@@ -97,10 +105,11 @@ impl Fill {
         entry: &Entry,
         framed: bool,
     ) -> Result<Finding, Error> {
-        let file = finished
-            .draft
-            .file()
-            .map_err(|error| self.engine.store_failed("verify", &error))?;
+        let file = match finished.draft.file() {
+            Ok(file) => file,
+            Err(_) if finished.draft.is_passed_on() => return Ok(self.finding_of_tail(finished)),
+            Err(error) => return Err(self.engine.store_failed("verify", &error)),
+        };
         let (check, content_type) = (self.target.rule.check, entry.content_type.clone());
         let work = move || verify(check, content_type.as_deref(), file, framed);
         let finding = tokio::task::spawn_blocking(work).await;
@@ -187,7 +196,8 @@ impl Fill {
         };
         let now = self.engine.clock.now();
         let mut stamped = Entry {
-            missing_since: seen.missing_since.or(Some(now)),
+            // One in the future is of a clock that was wrong.
+            missing_since: seen.missing_since.map(|since| since.min(now)).or(Some(now)),
             ..Entry::clone(seen)
         };
         if self.target.rule.class == Class::Immutable {

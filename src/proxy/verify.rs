@@ -90,6 +90,26 @@ fn archive(body: impl Read + Seek) -> Finding {
     Finding::Good
 }
 
+/// Checks the end of an archive, of which at least 64 KiB or all is given: there must be an end record,
+/// and nothing behind its comment (APPNOTE.TXT section 4.3.16).
+pub fn archive_tail(tail: &[u8]) -> Finding {
+    const RECORD: usize = 22;
+    let ends = |at: usize| {
+        let comment = tail.get(at + 20..at + RECORD);
+        let comment = comment.map(|length| u16::from_le_bytes([length[0], length[1]]));
+        comment.is_some_and(|length| at + RECORD + usize::from(length) == tail.len())
+    };
+    let found = tail
+        .windows(4)
+        .enumerate()
+        .any(|(at, bytes)| bytes == b"PK\x05\x06" && ends(at));
+    if found {
+        Finding::Good
+    } else {
+        Finding::Bad("the archive has no end".to_owned())
+    }
+}
+
 fn of_zip(error: &ZipError, what: &str) -> Finding {
     match error {
         ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_) => {

@@ -14,6 +14,9 @@ use crate::clock::Stopwatch;
 /// How long a connection that is asked to close may take for it.
 pub const GRACE: Duration = Duration::from_secs(2);
 
+/// How long a connection that was just accepted has for its first request before it counts as idle.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// The shortest wait between two looks.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -204,6 +207,12 @@ impl Activity {
     pub fn idle_since(&self) -> Option<Duration> {
         let idle = self.requests.load(Ordering::Relaxed) == 0;
         idle.then(|| self.since(self.moved.load(Ordering::Relaxed)))
+    }
+
+    /// Whether it has had the time to bring a first request: one that has just been accepted is not
+    /// idle, but new.
+    pub fn is_settled(&self) -> bool {
+        self.moved.load(Ordering::Relaxed) > 1 || self.started.elapsed() >= SETTLING
     }
 
     /// Its place is needed.

@@ -9,9 +9,9 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::observe::Metrics;
-use crate::proxy::Seat;
+use crate::proxy::Continued;
 use crate::server::sendfile::{Outbox, Sending};
-use crate::store::{BlobReader, DraftReader};
+use crate::store::BlobReader;
 
 /// Why a body breaks off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -79,11 +79,11 @@ impl ResponseBody {
         }
     }
 
-    /// A body that is still arriving, of this length if it is known; `seat` keeps its fill going.
-    pub fn draft(reader: DraftReader, length: Option<u64>, seat: Option<Seat>) -> Self {
-        let stream = futures_util::stream::unfold((reader, seat), |(mut reader, seat)| async {
+    /// A body that is still arriving, of this length if it is known.
+    pub fn draft(reader: Continued, length: Option<u64>) -> Self {
+        let stream = futures_util::stream::unfold(reader, |mut reader| async {
             let next = reader.next().await?;
-            Some((next.map_err(Into::into), (reader, seat)))
+            Some((next.map_err(Into::into), reader))
         });
         Self {
             source: Source::Pieces(Box::pin(stream)),

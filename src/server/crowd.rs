@@ -82,9 +82,10 @@ impl Crowd {
         })
     }
 
-    /// Asks the connection to leave that has been idle longest; whether there is one.
+    /// Asks the connection to leave that has been idle longest; whether there is one. Those that were
+    /// just accepted stay.
     pub fn evict(&self) -> bool {
-        self.members().evict(|_| true)
+        self.members().evict(|it| it.activity.is_settled())
     }
 }
 

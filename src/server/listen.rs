@@ -99,15 +99,22 @@ pub async fn run(
     };
     let (phase, phases) = watch::channel(Phase::Serving);
     tokio::pin!(shutdown);
+    let mut failing = false;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => tokio::select! {
-                    permit = house.permit() => house.admit(stream, peer, permit, &phases),
-                    () = &mut shutdown => break,
-                },
+                Ok((stream, peer)) => {
+                    failing = false;
+                    tokio::select! {
+                        permit = house.permit() => house.admit(stream, peer, permit, &phases),
+                        () = &mut shutdown => break,
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if !failing {
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    }
+                    failing = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

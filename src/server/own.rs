@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::proxy::Proxy;
 use crate::server::body::ResponseBody;
+use crate::store::Degraded;
 
 /// Methods that documents can be asked with.
 pub const METHODS: &str = "GET, HEAD";
@@ -20,7 +21,7 @@ pub fn answer(
 ) -> Option<(&'static str, Response<ResponseBody>)> {
     let response = match path {
         "/-/health" => ("health", text(StatusCode::OK, "alive\n")),
-        "/-/ready" => ("ready", readiness(ready)),
+        "/-/ready" => ("ready", readiness(ready, proxy.degraded())),
         "/metrics" => ("metrics", metrics(proxy)),
         _ => return None,
     };
@@ -43,11 +44,12 @@ pub fn redirect(path: &str, rest: &str) -> Option<(&'static str, Response<Respon
     Some(("redirect", response))
 }
 
-fn readiness(ready: bool) -> Response<ResponseBody> {
-    if ready {
-        text(StatusCode::OK, "ready\n")
-    } else {
-        text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+/// A degraded cache is told, but no reason to send clients elsewhere: they get everything.
+fn readiness(ready: bool, degraded: Option<Degraded>) -> Response<ResponseBody> {
+    match (ready, degraded) {
+        (true, None) => text(StatusCode::OK, "ready\n"),
+        (true, Some(reason)) => text(StatusCode::OK, format!("degraded: {}\n", reason.text())),
+        (false, _) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
     }
 }
 
@@ -58,6 +60,11 @@ fn metrics(proxy: &Proxy) -> Response<ResponseBody> {
     metrics.store_bytes.set(gauge(totals.bodies_bytes));
     metrics.store_entries.set(gauge(totals.entries));
     metrics.store_absent.set(gauge(totals.absent));
+    for reason in Degraded::ALL {
+        let is = i64::from(proxy.degraded() == Some(reason));
+        let gauge = metrics.store_degraded.with_label_values(&[reason.name()]);
+        gauge.set(is);
+    }
     let mut response = text(StatusCode::OK, metrics.render());
     let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
     response.headers_mut().insert(CONTENT_TYPE, kind);

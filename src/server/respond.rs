@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::nuget::resource::DocRule;
 use crate::policy::class::Class;
-use crate::proxy::{Body, Reply};
+use crate::proxy::{Body, Continued, Reply};
 use crate::server::body::ResponseBody;
 use crate::server::range::{self, Wanted};
 
@@ -176,9 +176,13 @@ fn into_body(body: Body, wanted: &Wanted) -> ResponseBody {
                 reader,
                 length,
                 seat,
+                again,
             },
             _,
-        ) => ResponseBody::draft(reader, length, seat),
+        ) => {
+            let continued = Continued::new(reader, length, seat, again);
+            ResponseBody::draft(continued, length)
+        }
         (Body::Head(length), _) => ResponseBody::announced(length),
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -82,7 +83,12 @@ impl Outbox {
         let piece = piece.filter(|piece| piece.end == end && piece.left == stand_in.len());
         let piece = piece.ok_or_else(|| io::Error::other("a piece of a file is out of order"))?;
         let file = piece.blob.file();
-        let sent = rustix::fs::sendfile(socket, file, Some(&mut piece.offset), piece.left)?;
+        let sent = rustix::fs::sendfile(socket, file, Some(&mut piece.offset), piece.left);
+        if matches!(sent, Ok(0) | Err(Errno::IO)) {
+            // It is the disk, not the socket.
+            piece.blob.fail();
+        }
+        let sent = sent?;
         if sent == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -150,7 +156,10 @@ impl Sending {
                 Poll::Pending
             }
             Poll::Ready(Ok(Ok(()))) => Poll::Ready(Some(Ok(self.push(length)))),
-            Poll::Ready(Ok(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Ok(Err(error))) => {
+                blob.fail();
+                Poll::Ready(Some(Err(error.into())))
+            }
             Poll::Ready(Err(panicked)) => Poll::Ready(Some(Err(panicked.into()))),
         }
     }

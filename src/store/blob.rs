@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub enum Blob {
 pub struct OpenBlob {
     file: Arc<File>,
     size: u64,
+    unreadable: AtomicBool,
 }
 
 impl OpenBlob {
@@ -43,7 +45,18 @@ impl OpenBlob {
         Self {
             file: Arc::new(file),
             size,
+            unreadable: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that reading or sending it has failed.
+    pub fn fail(&self) {
+        self.unreadable.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a read of it has failed: it is to be put aside.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     /// The file, for positioned reads and sendfile; nobody moves its cursor or writes to it.
@@ -89,21 +102,17 @@ impl Blob {
     pub fn reader(&self, range: Range<u64>) -> BlobReader {
         let end = range.end.min(self.size());
         let start = range.start.min(end);
-        let (source, open) = match self {
-            Self::Bytes(bytes) => {
-                let bytes = bytes.slice(to_usize(start)..to_usize(end));
-                (Source::Bytes(bytes), None)
-            }
+        let source = match self {
+            Self::Bytes(bytes) => Source::Bytes(bytes.slice(to_usize(start)..to_usize(end))),
             Self::File(open) => {
                 let ahead = AHEAD.min(end - start);
                 let chunks = Chunks::new(Arc::clone(&open.file), start, ahead);
-                (Source::File(chunks), Some(Arc::clone(open)))
+                Source::File(Arc::clone(open), chunks)
             }
         };
         BlobReader {
             source,
             left: end - start,
-            open,
         }
     }
 }
@@ -112,13 +121,11 @@ impl Blob {
 pub struct BlobReader {
     source: Source,
     left: u64,
-    /// The file that is read, for those who can send it without reading.
-    open: Option<Arc<OpenBlob>>,
 }
 
 enum Source {
     Bytes(Bytes),
-    File(Chunks),
+    File(Arc<OpenBlob>, Chunks),
 }
 
 impl BlobReader {
@@ -130,7 +137,7 @@ impl BlobReader {
     /// The open file and where in it the next byte is, if the bytes come from a file.
     pub fn file(&self) -> Option<(&Arc<OpenBlob>, u64)> {
         match &self.source {
-            Source::File(chunks) => Some((self.open.as_ref()?, chunks.position())),
+            Source::File(open, chunks) => Some((open, chunks.position())),
             Source::Bytes(_) => None,
         }
     }
@@ -139,7 +146,7 @@ impl BlobReader {
     pub fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
         match &mut self.source {
-            Source::File(chunks) => chunks.skip(bytes),
+            Source::File(_, chunks) => chunks.skip(bytes),
             Source::Bytes(left) => drop(left.split_to(to_usize(bytes))),
         }
         self.left -= bytes;
@@ -159,7 +166,13 @@ impl BlobReader {
         let want = to_usize(self.left.min(CHUNK));
         let bytes = match &mut self.source {
             Source::Bytes(bytes) => Ok(bytes.split_to(want)),
-            Source::File(chunks) => ready!(chunks.poll_next(cx, want)),
+            Source::File(open, chunks) => {
+                let read = ready!(chunks.poll_next(cx, want));
+                if read.is_err() {
+                    open.fail();
+                }
+                read
+            }
         };
         if let Ok(bytes) = &bytes {
             self.left -= bytes.len() as u64;

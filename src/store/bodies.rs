@@ -16,7 +16,7 @@ use super::StoreOptions;
 use super::blob::{Blob, OpenBlob};
 use super::content;
 use super::draft::Finished;
-use super::error::{StoreError, blocking};
+use super::error::{StoreError, StoreErrorKind, blocking};
 use crate::entry::{Digest, Stored};
 
 /// The largest body that is kept in memory.
@@ -110,7 +110,8 @@ impl Bodies {
         if stored.size <= SMALL {
             return self.small.get(&stored.digest).map(Blob::Bytes);
         }
-        self.open.get(&stored.digest).map(Blob::File)
+        let open = self.open.get(&stored.digest);
+        open.filter(|open| !open.is_unreadable()).map(Blob::File)
     }
 
     pub(super) async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
@@ -119,6 +120,10 @@ impl Bodies {
         }
         if stored.size <= SMALL {
             return self.document(stored).await.map(Blob::Bytes);
+        }
+        if self.open.contains_key(&stored.digest) {
+            let context = format!("body {} could not be read", stored.digest);
+            return Err(StoreError::new(StoreErrorKind::Damaged, context));
         }
         let (root, wanted) = (Arc::clone(&self.root), *stored);
         let file = blocking("open body", move || content::open(&root, &wanted)).await?;

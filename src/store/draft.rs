@@ -5,21 +5,26 @@
 //! therefore read by nobody before they are complete and need no file. It does not verify anything
 //! itself and does not publish: `Store::seal` does.
 //!
+//! A disk that does not take it fails nobody: what it did not take goes through memory, as long as
+//! its readers need it, and the body is not kept.
+//!
 //! Invariant: every draft ends released or failed. Dropping the [`DraftWriter`] or the
 //! [`Finished`] early fails it, so no reader waits for ever.
 
 use std::fs::File;
 use std::mem;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
 
 use super::draft_reader::{DraftFile, DraftReader};
 use super::error::{StoreError, blocking};
+use super::health::Health;
+use super::sink::{Sink, write};
+use super::spill::{Joined, Keep, Places, Spill};
 use crate::entry::Digest;
 
 /// How many of a draft's last bytes no reader gets before its release, and the largest body that
@@ -29,6 +34,8 @@ pub const HOLD_BACK: u64 = 64 * 1024;
 /// A body being received: its bytes so far and what became of it.
 pub struct Draft {
     content: OnceLock<Content>,
+    spill: OnceLock<Spill>,
+    places: Places,
     progress: watch::Sender<Progress>,
 }
 
@@ -37,6 +44,7 @@ pub struct Draft {
 pub(super) enum Content {
     Memory(Bytes),
     File(Arc<File>),
+    Joined(Joined),
 }
 
 #[derive(Clone)]
@@ -54,9 +62,22 @@ pub(super) enum Phase {
 }
 
 impl Draft {
-    /// A reader of its own pace that begins at the first byte.
-    pub fn reader(self: &Arc<Self>) -> DraftReader {
-        DraftReader::new(Arc::clone(self), self.progress.subscribe())
+    /// A reader of its own pace that begins at the first byte; `None` when that is gone, which
+    /// happens only to a draft that [is passed on](Self::is_passed_on).
+    pub fn reader(self: &Arc<Self>) -> Option<DraftReader> {
+        let progress = self.progress.subscribe();
+        let place = self.places.enter(self.spill.get())?;
+        Some(DraftReader::new(Arc::clone(self), progress, place))
+    }
+
+    /// Whether the disk did not take it: it goes through memory and cannot be sealed.
+    pub fn is_passed_on(&self) -> bool {
+        self.spill.get().is_some()
+    }
+
+    /// The last bytes of a draft that is passed on, at most [`HOLD_BACK`] of them.
+    pub fn tail(&self) -> Vec<u8> {
+        self.spill.get().map(Spill::tail).unwrap_or_default()
     }
 
     /// How many bytes have been written so far, held back or not.
@@ -96,13 +117,45 @@ impl Draft {
         }
     }
 
+    /// The same for who needs the length before the first byte, as long as it can be waited for:
+    /// nothing for a draft that [is passed on](Self::is_passed_on), which has to be read meanwhile.
+    pub async fn released_unless_passed_on(&self) -> Result<Option<u64>, StoreError> {
+        let mut progress = self.progress.subscribe();
+        let over = |now: &Progress| matches!(now.phase, Phase::Released | Phase::Failed(_));
+        let settled = progress
+            .wait_for(|now| over(now) || self.is_passed_on())
+            .await
+            .map_err(|_| StoreError::failed("abandoned"))?;
+        match &settled.phase {
+            Phase::Failed(reason) => Err(StoreError::failed(reason)),
+            Phase::Released => Ok(Some(settled.length)),
+            _ => Ok(None),
+        }
+    }
+
     /// Blocking access to a finished draft, held-back bytes included: for the one who verifies it.
     pub fn file(&self) -> Result<DraftFile, StoreError> {
         let progress = self.progress.borrow();
-        match (&progress.phase, self.content.get()) {
-            (Phase::Failed(reason), _) => Err(StoreError::failed(reason)),
-            (Phase::Writing, _) | (_, None) => Err(StoreError::failed("not finished")),
-            (_, Some(content)) => Ok(DraftFile::new(content.clone(), progress.length)),
+        let content = match &progress.phase {
+            Phase::Failed(reason) => return Err(StoreError::failed(reason)),
+            Phase::Writing => None,
+            Phase::Finished | Phase::Released => match self.spill.get() {
+                None => self.content.get().cloned(),
+                Some(spill) => {
+                    let gone = || StoreError::failed("its beginning was passed on and is gone");
+                    let joined = spill.whole(self.in_file()).ok_or_else(gone)?;
+                    Some(Content::Joined(joined))
+                }
+            },
+        };
+        let content = content.ok_or_else(|| StoreError::failed("not finished"))?;
+        Ok(DraftFile::new(content, progress.length))
+    }
+
+    fn in_file(&self) -> Option<Arc<File>> {
+        match self.content.get() {
+            Some(Content::File(file)) => Some(Arc::clone(file)),
+            _ => None,
         }
     }
 
@@ -121,6 +174,14 @@ impl Draft {
 
     pub(super) fn content(&self) -> Option<&Content> {
         self.content.get()
+    }
+
+    pub(super) fn spill(&self) -> Option<&Spill> {
+        self.spill.get()
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     fn settle(&self, next: Phase, allowed: impl FnOnce(&Phase) -> bool) -> bool {
@@ -158,17 +219,8 @@ pub struct DraftWriter {
     dir: Arc<Path>,
     sink: Sink,
     length: u64,
-}
-
-/// Where the next bytes go.
-enum Sink {
-    Memory(BytesMut),
-    File {
-        file: Arc<File>,
-        hash: Context,
-    },
-    /// A write failed or was dropped half-way: what is in the file is unknown.
-    Poisoned,
+    health: Arc<Health>,
+    keep: Keep,
 }
 
 impl DraftWriter {
@@ -177,6 +229,8 @@ impl DraftWriter {
     pub(super) fn new(dir: Arc<Path>, expected: Option<u64>) -> (Self, Arc<Draft>) {
         let draft = Arc::new(Draft {
             content: OnceLock::new(),
+            spill: OnceLock::new(),
+            places: Places::default(),
             progress: watch::Sender::new(Progress {
                 length: 0,
                 phase: Phase::Writing,
@@ -188,13 +242,48 @@ impl DraftWriter {
             dir,
             sink: Sink::Memory(BytesMut::with_capacity(capacity)),
             length: 0,
+            health: Arc::default(),
+            keep: Keep::Whole,
         };
         (writer, draft)
     }
 
+    /// The same, for a store in this state.
+    pub(super) fn of(mut self, health: &Arc<Health>) -> Self {
+        self.health = Arc::clone(health);
+        self
+    }
+
+    /// What stays in memory of what the disk does not take; everything unless this is said.
+    pub fn keep(&mut self, keep: Keep) {
+        self.keep = keep;
+    }
+
+    /// Waits until there is room for what comes next, at most `patience`; says whether there is.
+    /// There always is, except in the memory for drafts that are [passed
+    /// on](Draft::is_passed_on): after each [`DraftWriter::append`] this is to be asked until it is
+    /// so.
+    pub async fn has_room(&self, patience: Duration) -> bool {
+        let Some(spill) = self.draft.spill.get() else {
+            return true;
+        };
+        let room = spill.room(&self.draft.places, &self.health.budget);
+        tokio::time::timeout(patience, room).await.is_ok()
+    }
+
+    /// Leaves readers behind that keep others waiting although these have everything that is shown: for
+    /// one who can ask for it again. What they have not read is gone for them.
+    pub fn cast_off(&self) {
+        if let Some(spill) = self.draft.spill.get() {
+            let shown = self.length.saturating_sub(HOLD_BACK);
+            spill.cast_off(&self.draft.places, shown);
+        }
+    }
+
     /// Writes `blocks` and then shows them to the readers. Beyond 64 KiB in all each call is one
-    /// hop to the blocking pool, so callers gather 64 to 256 KiB. After an error, or when the
-    /// returned future was dropped, the writer refuses everything.
+    /// hop to the blocking pool, so callers gather 64 to 256 KiB. What the disk does not take stays
+    /// in memory. After an error, or when the returned future was dropped, the writer refuses
+    /// everything.
     pub async fn append(&mut self, blocks: Vec<Bytes>) -> Result<(), StoreError> {
         let added: u64 = blocks.iter().map(|block| block.len() as u64).sum();
         let offset = self.length;
@@ -208,8 +297,21 @@ impl DraftWriter {
                 Sink::Memory(memory)
             }
             sink => {
-                let dir = Arc::clone(&self.dir);
-                blocking("write draft", move || write(sink, &dir, offset, &blocks)).await?
+                let dir = self
+                    .health
+                    .degraded()
+                    .is_none()
+                    .then(|| Arc::clone(&self.dir));
+                let job = move || write(sink, dir.as_deref(), offset, blocks);
+                let written = blocking("write draft", job).await?;
+                if let Some(fault) = &written.fault {
+                    self.health.fault(fault);
+                }
+                if let Some((begin, blocks)) = written.spilled {
+                    let begun = || Spill::new(begin, self.keep);
+                    self.draft.spill.get_or_init(begun).push(blocks);
+                }
+                written.sink
             }
         };
         if let Sink::File { file, .. } = &self.sink {
@@ -224,20 +326,19 @@ impl DraftWriter {
     /// Declares the body complete; nothing held back is shown yet. An error when a write was not
     /// completed or the draft has failed.
     pub fn finish(mut self) -> Result<Finished, StoreError> {
-        let (content, digest) = match mem::replace(&mut self.sink, Sink::Poisoned) {
+        let digest = match mem::replace(&mut self.sink, Sink::Poisoned) {
             Sink::Poisoned => return Err(StoreError::failed("an earlier write was not completed")),
             Sink::Memory(memory) => {
                 let bytes = memory.freeze();
                 let digest = Digest::of(&bytes);
-                (Content::Memory(bytes), Some(digest))
+                self.draft.content.get_or_init(|| Content::Memory(bytes));
+                Some(digest)
             }
-            Sink::File { file, hash } => (
-                Content::File(file),
-                Digest::from_slice(hash.finish().as_ref()),
-            ),
+            Sink::File { hash, .. } | Sink::Spilled { hash } => {
+                Digest::from_slice(hash.finish().as_ref())
+            }
         };
         let digest = digest.ok_or_else(|| StoreError::failed("no digest"))?;
-        self.draft.content.get_or_init(|| content);
         let writing = |now: &Phase| matches!(now, Phase::Writing);
         if !self.draft.settle(Phase::Finished, writing) {
             return Err(StoreError::failed("the draft was given up"));
@@ -256,29 +357,6 @@ impl Drop for DraftWriter {
         self.draft
             .settle(Phase::Failed("abandoned".into()), writing);
     }
-}
-
-/// Writes and hashes `blocks` at `offset`, moving a small draft from memory to a file first.
-fn write(sink: Sink, dir: &Path, offset: u64, blocks: &[Bytes]) -> Result<Sink, StoreError> {
-    let failed = |error| StoreError::io("write draft in", dir, error);
-    let (file, mut hash) = match sink {
-        Sink::File { file, hash } => (file, hash),
-        Sink::Poisoned => return Err(StoreError::failed("an earlier write was not completed")),
-        Sink::Memory(memory) => {
-            let file = tempfile::tempfile_in(dir).map_err(failed)?;
-            let mut hash = Context::new(&SHA256);
-            file.write_all_at(&memory, 0).map_err(failed)?;
-            hash.update(&memory);
-            (Arc::new(file), hash)
-        }
-    };
-    let mut position = offset;
-    for block in blocks {
-        file.write_all_at(block, position).map_err(failed)?;
-        hash.update(block);
-        position += block.len() as u64;
-    }
-    Ok(Sink::File { file, hash })
 }
 
 #[cfg(test)]

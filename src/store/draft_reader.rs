@@ -8,13 +8,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::chunk::Chunks;
 use super::draft::{Content, Draft, HOLD_BACK, Phase, Progress};
-use super::error::StoreError;
+use super::error::{StoreError, StoreErrorKind};
 
 /// The largest chunk a draft's reader gives.
 const CHUNK: u64 = 64 * 1024;
@@ -25,15 +26,21 @@ pub struct DraftReader {
     progress: watch::Receiver<Progress>,
     chunks: Option<Chunks>,
     position: u64,
+    place: Arc<AtomicU64>,
 }
 
 impl DraftReader {
-    pub(super) fn new(draft: Arc<Draft>, progress: watch::Receiver<Progress>) -> Self {
+    pub(super) fn new(
+        draft: Arc<Draft>,
+        progress: watch::Receiver<Progress>,
+        place: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             draft,
             progress,
             chunks: None,
             position: 0,
+            place,
         }
     }
 
@@ -64,11 +71,23 @@ impl DraftReader {
         }
     }
 
-    async fn read(&mut self, open: u64) -> Result<Bytes, StoreError> {
-        let bytes = match self.draft.content() {
-            None => return Err(StoreError::failed("nothing written")),
-            Some(Content::Memory(bytes)) => bytes.slice(to_usize(self.position)..),
-            Some(Content::File(file)) => {
+    async fn read(&mut self, mut open: u64) -> Result<Bytes, StoreError> {
+        let spilled = match self.draft.spill() {
+            Some(spill) if self.position >= spill.begin() => {
+                let want = to_usize(open.min(CHUNK));
+                let gone = || StoreError::new(StoreErrorKind::Behind, "draft");
+                Some(spill.read(self.position, want).ok_or_else(gone)?)
+            }
+            Some(spill) => {
+                open = open.min(spill.begin() - self.position);
+                None
+            }
+            None => None,
+        };
+        let bytes = match (spilled, self.draft.content()) {
+            (Some(bytes), _) => bytes,
+            (None, Some(Content::Memory(bytes))) => bytes.slice(to_usize(self.position)..),
+            (None, Some(Content::File(file))) => {
                 let want = to_usize(open.min(CHUNK));
                 let chunks = self
                     .chunks
@@ -77,9 +96,17 @@ impl DraftReader {
                     .await
                     .map_err(|error| StoreError::io("read", Path::new("draft"), error))?
             }
+            (None, _) => return Err(StoreError::failed("nothing written")),
         };
         self.position += bytes.len() as u64;
+        self.draft.places().advance(&self.place, self.position);
         Ok(bytes)
+    }
+}
+
+impl Drop for DraftReader {
+    fn drop(&mut self) {
+        self.draft.places().leave(&self.place);
     }
 }
 
@@ -107,7 +134,7 @@ impl DraftFile {
     pub(super) fn in_memory(&self) -> Option<Bytes> {
         match &self.content {
             Content::Memory(bytes) => Some(bytes.clone()),
-            Content::File(_) => None,
+            Content::File(_) | Content::Joined(_) => None,
         }
     }
 
@@ -133,6 +160,7 @@ impl Read for DraftFile {
                 want
             }
             Content::File(file) => file.read_at(target, self.position)?,
+            Content::Joined(joined) => joined.read_at(target, self.position)?,
         };
         self.position += read as u64;
         Ok(read)

@@ -25,6 +25,8 @@ pub enum StoreErrorKind {
     Index,
     /// The draft will never be complete; the context is the reason.
     Failed,
+    /// What is passed on without being kept is gone before this reader got it: asking anew helps.
+    Behind,
     /// The store has been closed.
     Closed,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for StoreErrorKind {
             Self::Damaged => "damaged",
             Self::Index => "index error",
             Self::Failed => "incomplete body",
+            Self::Behind => "gone already",
             Self::Closed => "the store is closed",
         })
     }

@@ -19,7 +19,7 @@ use super::pins::{self, Pinned};
 use super::quota::{Excess, Quota, excess};
 use super::responses;
 use super::table::{self, Totals};
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
 use crate::entry::{Digest, Key, Stored};
 
 /// The most entries that go in one transaction; other writes wait for no more than that.
@@ -40,6 +40,7 @@ pub(super) struct Evictor {
     memory: Memory,
     evictions: IntCounter,
     pinned: Pinned,
+    clock: Clock,
     /// What is still to go of what was too much.
     goal: Option<Goal>,
     /// When room was made for others on the disk.
@@ -111,6 +112,7 @@ impl Evictor {
             memory,
             evictions: options.evictions,
             pinned: Pinned::default(),
+            clock: options.clock,
             goal: None,
             made_room: None,
             exhausted: None,
@@ -159,6 +161,7 @@ impl Evictor {
             let bodies = responses::drop_oldest(&transaction, STEP as u64, &mut after)?;
             unnamed.extend(bodies);
         }
+        table::forget_future_uses(&transaction, self.clock.now())?;
         let look = self.pinned.is_empty().then_some(STEP as u64);
         let look = look.unwrap_or(LOOK);
         let victims = table::least_used(&transaction, queries, &goal.after, look)?;
@@ -200,6 +203,24 @@ impl Evictor {
             Err(error) => tracing::warn!(%error, "what is pinned could not be read"),
         }
         self.exhausted = None;
+    }
+
+    /// Removes the bodies that were not used for longest, although their entries stay: for a disk so
+    /// full that the index cannot be written. Whoever asks for one finds it missing, and it is fetched
+    /// anew.
+    pub(super) fn make_room_for_index(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.made_room = None;
+        let victims = table::least_used(db, false, &(0, String::new()), LOOK)?;
+        let gone: Vec<_> = victims
+            .into_iter()
+            .filter(|(key, ..)| !self.pinned.covers(key.as_str()))
+            .map(|(key, body, _)| (key, body))
+            .take(STEP)
+            .collect();
+        let bodies: Vec<_> = gone.iter().map(|(_, body)| *body).collect();
+        self.evictions.inc_by(gone.len() as u64);
+        self.let_go(&gone, &bodies);
+        Ok(())
     }
 
     /// Removes a body unless an entry names it or is about to; says whether it did.

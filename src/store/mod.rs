@@ -17,6 +17,7 @@ mod draft_reader;
 mod error;
 mod evict;
 mod folder;
+mod health;
 mod hot;
 mod index;
 mod pins;
@@ -24,6 +25,8 @@ mod quota;
 mod report;
 mod responses;
 mod scrub;
+mod sink;
+mod spill;
 mod table;
 mod writer;
 
@@ -36,6 +39,7 @@ use prometheus::IntCounter;
 use self::bodies::Bodies;
 use self::error::blocking;
 use self::folder::Folder;
+use self::health::Health;
 use self::index::Index;
 use crate::clock::Clock;
 use crate::entry::{Entry, Kept, Key, Stored};
@@ -47,11 +51,13 @@ pub use self::draft_reader::{DraftFile, DraftReader};
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::evict::{Evicted, Goal, STEP};
 pub use self::folder::{CONTROL, DAMAGED};
+pub use self::health::Degraded;
 pub use self::pins::{Pin, Pinned};
 pub use self::quota::Quota;
 pub use self::report::{Aside, Checked, Row};
 pub use self::responses::VARIANTS_MAX;
 pub use self::scrub::{Inspected, SHARDS};
+pub use self::spill::Keep;
 pub use self::table::Totals;
 
 /// Where a store is and how much memory it may use.
@@ -79,25 +85,76 @@ struct Shared {
     bodies: Arc<Bodies>,
     index: Index,
     drafts: Arc<Path>,
+    health: Arc<Health>,
     /// Last, so that the directory is unlocked after everything else is gone.
-    _folder: Folder,
+    _folder: Option<Folder>,
 }
 
 impl Store {
     /// Opens the store, creating what is missing. [`StoreErrorKind::Locked`] when another process
     /// has it open; a damaged index is put aside with a warning, never an error.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
-        blocking("open store", move || {
+        let store = blocking("open store", move || {
             let folder = Folder::open(&options.dir)?;
             let bodies = Arc::new(Bodies::new(folder.bodies(), &options));
             Ok(Self(Arc::new(Shared {
                 index: Index::open(folder.index(), Arc::clone(&bodies), options)?,
                 bodies,
                 drafts: folder.drafts().into(),
-                _folder: folder,
+                health: Arc::default(),
+                _folder: Some(folder),
+            })))
+        })
+        .await?;
+        let state = store.0.health.watch();
+        tokio::spawn(health::recover(Arc::downgrade(&store.0), state));
+        Ok(store)
+    }
+
+    /// A store that keeps nothing but entries without a body, and those in memory: for a directory
+    /// that cannot be opened.
+    pub async fn off(options: StoreOptions) -> Result<Self, StoreError> {
+        blocking("open store", move || {
+            let bodies = Arc::new(Bodies::new(options.dir.join("bodies-v1"), &options));
+            let drafts = options.dir.join("drafts-v1").into();
+            let index = Index::open(":memory:".into(), Arc::clone(&bodies), options)?;
+            Ok(Self(Arc::new(Shared {
+                index,
+                bodies,
+                drafts,
+                health: Arc::new(Health::off()),
+                _folder: None,
             })))
         })
         .await
+    }
+
+    /// Why nothing is written, if that is so; it ends by itself, except where it says otherwise.
+    pub fn degraded(&self) -> Option<Degraded> {
+        self.0.health.degraded()
+    }
+
+    fn is_off(&self) -> bool {
+        self.degraded() == Some(Degraded::Off)
+    }
+
+    /// Takes note of a failed read. A disk that cannot read a body has lost it.
+    fn read<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.map_err(|error| match Degraded::of(&error) {
+            Some(Degraded::Descriptors) => {
+                self.0.health.fault(&error);
+                error
+            }
+            Some(Degraded::Io) if error.kind == StoreErrorKind::Io => {
+                error.with_kind(StoreErrorKind::Damaged)
+            }
+            _ => error,
+        })
+    }
+
+    /// Takes note of a failed write.
+    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| self.0.health.fault(error))
     }
 
     /// The entry of `key` if it is in memory; never waits.
@@ -107,47 +164,58 @@ impl Store {
 
     /// The entry of `key`, from memory or from the index.
     pub async fn entry(&self, key: &Key) -> Result<Option<Arc<Entry>>, StoreError> {
-        self.0.index.entry(key).await
+        if self.is_off() {
+            return Ok(self.hot(key));
+        }
+        self.read(self.0.index.entry(key).await)
     }
 
     /// Writes the entry of `key`: in memory as soon as the writer's queue has room, returned when
     /// committed. When the commit fails the entry stays in memory.
     pub async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
-        self.0.index.put(key, entry).await
+        self.noted(self.0.index.put(key, entry).await)
     }
 
     /// Removes the entries of all keys that begin with `prefix` and says how many were stored.
     pub async fn forget(&self, prefix: &str) -> Result<u64, StoreError> {
-        self.0.index.forget(prefix).await
+        self.noted(self.0.index.forget(prefix).await)
     }
 
     /// Removes the entry of one key.
     pub async fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.0.index.remove(key).await
+        self.noted(self.0.index.remove(key).await)
     }
 
     /// Keys that begin with `prefix`, in bytewise order, at most `limit`.
     pub async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
+        if self.is_off() {
+            return Ok(Vec::new());
+        }
         self.0.index.keys(prefix, limit).await
     }
 
     /// A new body: the writer for the one who receives it, the draft for everyone who reads.
     /// `expected` is the announced length in bytes, if any; it is not checked.
     pub fn draft(&self, expected: Option<u64>) -> (DraftWriter, Arc<Draft>) {
-        DraftWriter::new(Arc::clone(&self.0.drafts), expected)
+        let (writer, draft) = DraftWriter::new(Arc::clone(&self.0.drafts), expected);
+        (writer.of(&self.0.health), draft)
     }
 
     /// Stores a finished draft under its digest and syncs it to disk; one that is stored intact
     /// already is not written again. Does not release the draft. Until what is returned is dropped,
-    /// the body is not removed to make room, although no entry names it yet.
+    /// the body is not removed to make room, although no entry names it yet. A degraded store does
+    /// not try.
     pub async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
-        self.0.bodies.seal(finished).await
+        if let Some(reason) = self.degraded() {
+            return Err(StoreError::new(StoreErrorKind::Io, reason.text()));
+        }
+        self.noted(self.0.bodies.seal(finished).await)
     }
 
     /// A body: up to 16 KiB in memory and checked against its digest, larger an open file of the
     /// right length.
     pub async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
-        self.0.bodies.body(stored).await
+        self.read(self.0.bodies.body(stored).await)
     }
 
     /// A body if it is in memory or open already; never waits.
@@ -157,7 +225,7 @@ impl Store {
 
     /// A whole body in memory, checked against its digest; the caller bounds `stored.size`.
     pub async fn document(&self, stored: &Stored) -> Result<Bytes, StoreError> {
-        self.0.bodies.document(stored).await
+        self.read(self.0.bodies.document(stored).await)
     }
 
     /// Puts a body whose reading failed aside, so that asking for it again is a miss; readers that
@@ -168,16 +236,22 @@ impl Store {
 
     /// Keeps a small value under a name, over what was there.
     pub async fn remember(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.0.index.remember(name, value).await
+        self.noted(self.0.index.remember(name, value).await)
     }
 
     /// The value kept under a name.
     pub async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.is_off() {
+            return Ok(None);
+        }
         self.0.index.recall(name).await
     }
 
     /// The responses kept for a URI, from the index.
     pub async fn responses(&self, uri: &str) -> Result<Vec<Kept>, StoreError> {
+        if self.is_off() {
+            return Ok(Vec::new());
+        }
         self.0.index.responses(uri).await
     }
 
@@ -189,12 +263,12 @@ impl Store {
         variant: String,
         kept: Arc<Kept>,
     ) -> Result<(), StoreError> {
-        self.0.index.keep_response(uri, variant, kept).await
+        self.noted(self.0.index.keep_response(uri, variant, kept).await)
     }
 
     /// Removes all responses kept for a URI.
     pub async fn forget_responses(&self, uri: &str) -> Result<(), StoreError> {
-        self.0.index.forget_responses(uri).await
+        self.noted(self.0.index.forget_responses(uri).await)
     }
 
     /// How much the store holds; zero for the moment after opening until it has been counted.

@@ -242,6 +242,14 @@ pub(super) fn least_used(
     rows.filter_map(Result::transpose).collect()
 }
 
+/// Sets uses that lie in the future to `now`: the clock was wrong then, and what was used under it
+/// would stay longer than anything else.
+pub(super) fn forget_future_uses(db: &Connection, now: Time) -> Result<()> {
+    let sql = "UPDATE entries SET used_at = ?1 WHERE digest IS NOT NULL AND used_at > ?1";
+    statement(db, sql)?.execute([to_sql(now.as_millis())])?;
+    Ok(())
+}
+
 /// What a key has stored.
 #[expect(clippy::option_option, reason = "nothing, a remembered 404, or a body")]
 fn stored(db: &Connection, key: &Key) -> Result<Option<Option<Stored>>> {

@@ -163,7 +163,7 @@ async fn readers_of_a_sealed_draft_go_on_and_the_draft_folder_is_empty() {
     let store = open(dir.path()).await;
     let bytes = pattern(500_000);
     let finished = finish(&store, &bytes).await;
-    let mut reader = finished.draft.reader();
+    let mut reader = finished.draft.reader().unwrap();
     let mut all = reader.next().await.unwrap().unwrap().to_vec();
     store.seal(&finished).await.unwrap();
     finished.draft.release();

@@ -70,6 +70,8 @@ pub(super) struct Writer {
     evictor: Evictor,
     /// Bodies that an entry named until it was written anew, and since when.
     replaced: VecDeque<(Stopwatch, Stored)>,
+    /// Whether the last write failed.
+    failing: bool,
 }
 
 impl Writer {
@@ -79,6 +81,7 @@ impl Writer {
             totals,
             evictor,
             replaced: VecDeque::new(),
+            failing: false,
         }
     }
 
@@ -132,7 +135,12 @@ impl Writer {
         let crowded = self.evictor.step(&mut self.db, &mut totals);
         self.publish(totals);
         crowded.unwrap_or_else(|error| {
-            tracing::warn!(%error, "no room could be made in the store");
+            self.tell(&error);
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                && let Err(error) = self.evictor.make_room_for_index(&self.db)
+            {
+                self.tell(&error);
+            }
             false
         })
     }
@@ -141,6 +149,7 @@ impl Writer {
         let before = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         match commit(&mut self.db, batch, before) {
             Ok((answers, unnamed, totals)) => {
+                self.failing = false;
                 self.publish(totals);
                 let unnamed = unnamed.into_iter().map(|body| (Stopwatch::start(), body));
                 self.replaced.extend(unnamed);
@@ -150,7 +159,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, orders = batch.len(), "the index could not be written");
+                self.tell(&error);
                 let error = Arc::new(error);
                 for order in batch.drain(..) {
                     order.reply(Err(failed(&error)));
@@ -190,6 +199,14 @@ impl Writer {
             self.evictor.remove_unnamed(&self.db, &body.digest);
             self.replaced.pop_front();
         }
+    }
+
+    /// Logs the first failure of a row.
+    fn tell(&mut self, error: &rusqlite::Error) {
+        if !self.failing {
+            tracing::warn!(%error, "the index cannot be written");
+        }
+        self.failing = true;
     }
 
     fn publish(&self, totals: Totals) {

@@ -17,6 +17,7 @@ mod control;
 mod crawl;
 mod credentials;
 mod demo;
+mod faults;
 mod feeds;
 mod folder;
 mod harness;

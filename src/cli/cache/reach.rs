@@ -29,6 +29,9 @@ use crate::store::{Quota, Store, StoreErrorKind};
 /// The daemon says at least that often that it goes on, several times over.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// Large bodies that a command keeps open.
+const OPEN_FILES: u64 = 16;
+
 /// The longest line of the daemon, in bytes.
 const LINE_MAX: usize = 16 << 20;
 
@@ -119,7 +122,7 @@ async fn open(config: &Config) -> Result<Option<Store>, String> {
         ));
     }
     let metrics = Metrics::new().map_err(|error| error.to_string())?;
-    let mut options = store_options(config, &metrics);
+    let mut options = store_options(config, &metrics, OPEN_FILES);
     // Nothing goes by itself while a command looks on.
     options.quota = Quota::NONE;
     match Store::open(options).await {

@@ -16,7 +16,7 @@ use crate::entry::{Digest, Kept};
 use crate::observe::CacheStatus;
 use crate::policy::http::{ResponseDirectives, directives::SECONDS_MAX, freshness};
 use crate::proxy::error::Error;
-use crate::store::{Blob, DraftReader};
+use crate::store::{Blob, Draft, DraftReader};
 use crate::upstream::{Answered, UpstreamBody};
 
 /// What describes the bytes of a body, which are others once its links were changed.
@@ -121,7 +121,7 @@ impl Walk {
     /// one that is cut early is a failure and no response.
     pub(super) async fn arriving(
         &self,
-        arrival: Arrival,
+        (arrival, mut rest): (Arrival, DraftReader),
         cache: CacheStatus,
     ) -> Result<Response, Error> {
         let Arrival {
@@ -130,15 +130,15 @@ impl Walk {
             mut length,
         } = arrival;
         let mut headers = kept.headers.clone();
-        let mut rest = draft.reader();
         let first = match rest.next().await.transpose() {
             Ok(first) => first.unwrap_or_default(),
             Err(error) => return self.failed(Error::unusable(error.context)).await,
         };
         if self.whole && length.is_none() {
-            let released = draft.released().await;
-            length = Some(released.map_err(|error| Error::unusable(error.context))?);
+            let released = draft.released_unless_passed_on().await;
+            length = released.map_err(|error| Error::unusable(error.context))?;
         }
+        let cache = self.kept_or_passed(&draft, cache);
         let conditional = self.errand.seen.is_some();
         let small = self.shared().document_size_max;
         if self.has_links(kept.status) {
@@ -154,6 +154,16 @@ impl Walk {
             length,
         };
         Ok(self.respond((kept.status, headers), content, (cache, conditional)))
+    }
+
+    fn kept_or_passed(&self, draft: &Draft, cache: CacheStatus) -> CacheStatus {
+        let passed = draft.is_passed_on() || self.shared().store.degraded().is_some();
+        match cache {
+            CacheStatus::Miss | CacheStatus::VaryMiss | CacheStatus::Replaced if passed => {
+                CacheStatus::Passed
+            }
+            cache => cache,
+        }
     }
 
     fn has_links(&self, status: u16) -> bool {

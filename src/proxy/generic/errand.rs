@@ -2,6 +2,7 @@
 //! store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
@@ -17,11 +18,17 @@ use crate::proxy::error::Error;
 use crate::proxy::generic::Shared;
 use crate::proxy::generic::flight::{Arrival, Busy, Phase, Pilot};
 use crate::proxy::generic::route::{Route, confirming};
-use crate::store::{DraftWriter, Finished};
+use crate::store::{DraftWriter, Finished, Keep};
 use crate::upstream::{Answered, Kind, Relayed, UpstreamError, no_body};
 
 /// Bytes gathered before they are written: one hop to the blocking pool for each.
 const BATCH: usize = 256 * 1024;
+
+/// How often it is looked whether anybody still waits for what has no room.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often a document waits so for memory: nobody reads it before it is whole.
+const TICKS_MAX: u32 = 60;
 
 /// A deserted body is received to its end when less than this is missing.
 const NEARLY_DONE: u64 = 1 << 20;
@@ -206,7 +213,10 @@ impl Errand {
         busy: Busy,
     ) -> (Arrival, impl Future<Output = ()> + Send + 'static) {
         let length = answered.body.length();
-        let (writer, draft) = self.shared.store.draft(length);
+        let (mut writer, draft) = self.shared.store.draft(length);
+        if !self.route.rewrites(&self.url) {
+            writer.keep(Keep::Window);
+        }
         let arrival = Arrival {
             kept: Arc::new(kept),
             draft,
@@ -240,6 +250,9 @@ impl Receiving {
             Err(error) => return self.arrival.draft.fail(error),
         };
         finished.draft.release();
+        if finished.draft.is_passed_on() {
+            return;
+        }
         let shared = &self.errand.shared;
         if let Some(sealed) = shared.shelf.seal(&finished).await {
             let body = sealed.stored();
@@ -275,11 +288,27 @@ impl Receiving {
             if written > most {
                 return Err(format!("the response is longer than {most} bytes"));
             }
+            self.wait_for_room(&writer).await?;
             if !worth_finishing(written, self.arrival.length) && self.is_deserted() {
                 return Err("everyone who wanted the response has left".to_owned());
             }
         }
         writer.finish().map_err(store_failed)
+    }
+
+    /// Waits until the readers of a body that is passed on have made room for more of it.
+    async fn wait_for_room(&self, writer: &DraftWriter) -> Result<(), String> {
+        let mut ticks = 0;
+        while !writer.has_room(TICK).await {
+            ticks += 1;
+            if self.is_deserted() {
+                return Err("everyone who wanted the response has left".to_owned());
+            }
+            if ticks > TICKS_MAX && self.errand.route.rewrites(&self.errand.url) {
+                return Err("no memory is left for documents".to_owned());
+            }
+        }
+        Ok(())
     }
 
     fn is_deserted(&self) -> bool {

@@ -162,6 +162,7 @@ impl Generic {
             place,
             whole,
             directives: RequestDirectives::default(),
+            unreadable: None,
         };
         if !matches!(method, Method::GET | Method::HEAD) {
             return walk.pass(method, body).await;
@@ -171,7 +172,8 @@ impl Generic {
         walk.errand.no_store = walk.directives.no_store;
         for _ in 1..WALKS_MAX {
             match walk.get().await {
-                Err(Error::Lost(_)) => {
+                Err(Error::Lost(lost)) => {
+                    walk.unreadable = Some(lost);
                     walk.errand.epoch = shared.shelf.epoch(&walk.errand.uri);
                     walk.errand.seen = None;
                 }

@@ -174,7 +174,12 @@ impl Shelf {
     pub(super) fn failed(&self, operation: &'static str, error: &StoreError) {
         let errors = &self.metrics.store_errors;
         errors.with_label_values(&[operation]).inc();
-        tracing::error!(operation, %error, "the store failed");
+        if self.store.degraded().is_some() {
+            // Said once, when it began.
+            tracing::debug!(operation, %error, "the store failed");
+        } else {
+            tracing::error!(operation, %error, "the store failed");
+        }
     }
 }
 

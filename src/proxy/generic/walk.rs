@@ -13,7 +13,7 @@ use super::answer::Response;
 use super::errand::{Errand, Told};
 use super::flight::{Busy, Phase, Pilot, Seat};
 use super::{Shared, route};
-use crate::entry::{Kept, Key};
+use crate::entry::{Kept, Key, Stored};
 use crate::observe::{CacheStatus, StaleReason};
 use crate::policy::class::Network;
 use crate::policy::http::{
@@ -33,6 +33,8 @@ pub(super) struct Walk {
     pub(super) whole: bool,
     /// What it asks for.
     pub(super) directives: RequestDirectives,
+    /// A stored body that cannot be read.
+    pub(super) unreadable: Option<Stored>,
 }
 
 impl Walk {
@@ -56,6 +58,7 @@ impl Walk {
         }
         let shelved = self.shared().shelf.load(&self.errand.uri).await;
         let found = vary::select(&shelved, &self.errand.request).cloned();
+        let found = found.filter(|kept| Some(kept.body) != self.unreadable);
         let sealed_off = self.shared().network == Network::Offline;
         let Some(kept) = found else {
             if self.directives.only_if_cached {
@@ -124,7 +127,10 @@ impl Walk {
         let phase = known.map_or_else(|_| lost(), |phase| phase.clone());
         match phase {
             Phase::Confirmed(kept) => self.confirmed(&kept).await,
-            Phase::Arriving(arrival) => self.arriving(arrival, cache).await,
+            Phase::Arriving(arrival) => match arrival.draft.reader() {
+                Some(reader) => self.arriving((arrival, reader), cache).await,
+                None => self.alone(cache).await,
+            },
             Phase::Failed(error) => self.failed(error).await,
             Phase::Unshared(_) | Phase::Boarding => match mine.await {
                 Ok(answered) => self.unshared(answered).await,
@@ -152,8 +158,12 @@ impl Walk {
                 self.confirmed(&kept).await
             }
             Phase::Arriving(arrival) if shares(&arrival.kept) => {
+                let Some(reader) = arrival.draft.reader() else {
+                    // It is passed on, and its beginning is gone.
+                    return self.alone(cache).await;
+                };
                 self.shared().metrics.joins.inc();
-                self.arriving(arrival, CacheStatus::Joined).await
+                self.arriving((arrival, reader), CacheStatus::Joined).await
             }
             Phase::Failed(error) => self.failed(error).await,
             Phase::Unshared(status) if self.rides_out(status) => self.rode_out().await,
@@ -190,8 +200,11 @@ impl Walk {
                 let busy = self.shared().flights.begin();
                 let errand = self.errand.clone();
                 let (arrival, receiving) = errand.receive((kept, answered), None, busy);
+                let reader = arrival.draft.reader();
                 tokio::spawn(receiving);
-                self.arriving(arrival, cache).await
+                let gone = || Error::internal("what was passed on is gone");
+                let reader = reader.ok_or_else(gone)?;
+                self.arriving((arrival, reader), cache).await
             }
             Err(error) => self.failed(error).await,
         }

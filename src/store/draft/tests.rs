@@ -54,7 +54,7 @@ async fn readers_that_come_early_and_late_get_the_same_bytes() {
             let dir = tempfile::tempdir().unwrap();
             let bytes = pattern(size);
             let (mut writer, draft) = new_in(&dir);
-            let early = tokio::spawn(read_to_end(draft.reader()));
+            let early = tokio::spawn(read_to_end(draft.reader().unwrap()));
             write_in_blocks(&mut writer, &bytes, block).await;
             let finished = writer.finish().unwrap();
             assert_eq!(finished.size, size as u64);
@@ -64,7 +64,7 @@ async fn readers_that_come_early_and_late_get_the_same_bytes() {
                 early.await.unwrap().unwrap() == bytes,
                 "early {size} {block}"
             );
-            let late = read_to_end(draft.reader()).await.unwrap();
+            let late = read_to_end(draft.reader().unwrap()).await.unwrap();
             assert!(late == bytes, "late {size} {block}");
             assert_eq!(draft.released().await.unwrap(), size as u64);
         }
@@ -78,7 +78,7 @@ async fn fifty_concurrent_readers_are_byte_equal() {
     let (mut writer, draft) = new_in(&dir);
     let mut readers = Vec::new();
     for (index, part) in bytes.chunks(bytes.len() / 49).enumerate() {
-        readers.push(tokio::spawn(read_to_end(draft.reader())));
+        readers.push(tokio::spawn(read_to_end(draft.reader().unwrap())));
         write_in_blocks(&mut writer, part, 10_000 + index).await;
     }
     let finished = writer.finish().unwrap();
@@ -96,7 +96,7 @@ async fn exactly_the_last_64_kib_wait_for_the_release() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = pattern(HOLD + extra);
         let (mut writer, draft) = new_in(&dir);
-        let mut reader = draft.reader();
+        let mut reader = draft.reader().unwrap();
         write_in_blocks(&mut writer, &bytes, 50_000).await;
         let mut got = read_available(&mut reader, extra).await;
         assert_eq!(got.len(), extra, "before the end is known");
@@ -133,10 +133,10 @@ async fn a_draft_that_ends_badly_is_an_error_for_every_reader() {
         for size in [10, 200_000] {
             let dir = tempfile::tempdir().unwrap();
             let (mut writer, draft) = new_in(&dir);
-            let waiting = tokio::spawn(read_to_end(draft.reader()));
+            let waiting = tokio::spawn(read_to_end(draft.reader().unwrap()));
             write_in_blocks(&mut writer, &pattern(size), 80_000).await;
             end(writer, &draft);
-            for reader in [waiting, tokio::spawn(read_to_end(draft.reader()))] {
+            for reader in [waiting, tokio::spawn(read_to_end(draft.reader().unwrap()))] {
                 let error = reader.await.unwrap().unwrap_err();
                 assert_eq!(error.kind, StoreErrorKind::Failed, "{name}");
                 assert_eq!(error.context, reason, "{name}");
@@ -153,28 +153,90 @@ async fn a_released_draft_cannot_fail_any_more() {
     let (mut writer, draft) = new_in(&dir);
     write_in_blocks(&mut writer, b"body", 4).await;
     draft.release();
-    assert!(read_available(&mut draft.reader(), 0).await.is_empty());
+    assert!(
+        read_available(&mut draft.reader().unwrap(), 0)
+            .await
+            .is_empty()
+    );
     let finished = writer.finish().unwrap();
     draft.release();
     draft.fail("too late");
     drop(finished);
-    assert_eq!(read_to_end(draft.reader()).await.unwrap(), b"body");
+    assert_eq!(read_to_end(draft.reader().unwrap()).await.unwrap(), b"body");
 }
 
 #[tokio::test]
-async fn a_small_draft_needs_no_folder_and_a_large_one_says_when_it_has_none() {
+async fn a_draft_that_finds_no_folder_goes_through_memory() {
     let dir: Arc<Path> = Path::new("/nonexistent/drafts").into();
-    let (mut small, _draft) = DraftWriter::new(Arc::clone(&dir), Some(HOLD_BACK));
+    let (mut small, draft) = DraftWriter::new(Arc::clone(&dir), Some(HOLD_BACK));
     small.append(vec![pattern(HOLD).into()]).await.unwrap();
     small.finish().unwrap();
+    assert!(!draft.is_passed_on());
 
+    let bytes = pattern(3 * HOLD);
     let (mut large, draft) = DraftWriter::new(dir, None);
-    let error = large.append(vec![pattern(HOLD + 1).into()]).await;
-    assert!(error.unwrap_err().context.contains("/nonexistent/drafts"));
-    assert_eq!(draft.written(), 0);
-    let again = large.append(vec![Bytes::from_static(b"x")]).await;
-    assert_eq!(again.unwrap_err().kind, StoreErrorKind::Failed);
-    assert!(large.finish().is_err());
+    let reading = tokio::spawn(read_to_end(draft.reader().unwrap()));
+    write_in_blocks(&mut large, &bytes, 50_000).await;
+    let finished = large.finish().unwrap();
+    assert!(draft.is_passed_on());
+    assert_eq!(finished.digest, Digest::of(&bytes));
+    assert!(draft.whole(bytes.len() as u64).await.unwrap() == bytes);
+    assert!(draft.tail() == bytes[2 * HOLD..]);
+    draft.release();
+    assert!(reading.await.unwrap().unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn what_is_passed_on_waits_for_its_readers_and_for_no_more() {
+    let dir: Arc<Path> = Path::new("/nonexistent/drafts").into();
+    let bytes = pattern(40 * HOLD);
+    let (mut writer, draft) = DraftWriter::new(dir, None);
+    writer.keep(Keep::Window);
+    let moment = Duration::from_millis(1);
+    let (mut fast, mut slow) = (draft.reader().unwrap(), draft.reader().unwrap());
+    let mut got = Vec::new();
+    for block in bytes.chunks(HOLD) {
+        writer
+            .append(vec![Bytes::copy_from_slice(block)])
+            .await
+            .unwrap();
+        while got.len() + HOLD < usize::try_from(draft.written()).unwrap() {
+            got.extend(fast.next().await.unwrap().unwrap());
+        }
+        if !writer.has_room(moment).await {
+            // The slow one alone is in the way; it finds that it was left behind.
+            writer.cast_off();
+            assert!(writer.has_room(moment).await);
+        }
+    }
+    assert!(draft.reader().is_none(), "its beginning is gone");
+    assert!(draft.file().is_err());
+    let _finished = writer.finish().unwrap();
+    draft.release();
+    got.extend(read_to_end(fast).await.unwrap());
+    assert!(got == bytes);
+    assert_eq!(
+        slow.next().await.unwrap().unwrap_err().kind,
+        StoreErrorKind::Behind
+    );
+}
+
+#[tokio::test]
+async fn without_a_reader_the_writer_waits_for_the_first() {
+    let dir: Arc<Path> = Path::new("/nonexistent/drafts").into();
+    let (mut writer, draft) = DraftWriter::new(dir, None);
+    writer.keep(Keep::Window);
+    writer
+        .append(vec![pattern(20 * HOLD).into()])
+        .await
+        .unwrap();
+    assert!(!writer.has_room(Duration::from_millis(1)).await);
+    let mut reader = draft.reader().unwrap();
+    assert!(!writer.has_room(Duration::from_millis(1)).await);
+    while reader.next().await.is_some_and(|piece| piece.is_ok())
+        && !writer.has_room(Duration::ZERO).await
+    {}
+    assert!(writer.has_room(Duration::from_secs(10)).await);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod disk;
 pub mod group;
 pub mod program;
 pub mod push;

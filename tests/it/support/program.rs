@@ -46,8 +46,16 @@ impl Program {
 
     /// Starts `nugate` with these arguments and environment variables.
     pub fn start_with(arguments: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_under(&[], arguments, environment)
+    }
+
+    /// The same, by a program that turns into it, such as `prlimit`.
+    pub fn start_under(by: &[&str], arguments: &str, environment: &[(&str, &str)]) -> Self {
         let (home, temporary) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nugate"))
+        let mut words = by.to_vec();
+        words.push(env!("CARGO_BIN_EXE_nugate"));
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .args(arguments.split(' ').filter(|argument| !argument.is_empty()))
             .env_clear()
             .env("HOME", home.path())
@@ -107,7 +115,7 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -1,0 +1,5 @@
+//! What goes wrong on this machine never reaches a client.
+
+mod clock;
+mod disk;
+mod program;
