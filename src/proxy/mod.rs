@@ -10,14 +10,17 @@ mod error;
 mod fill;
 mod flight;
 pub mod generic;
+mod incoming;
 mod locate;
 mod outdated;
+mod parts;
 mod pass;
 mod peek;
 mod present;
 mod publish;
 mod read;
 mod reply;
+mod resume;
 mod settle;
 mod verify;
 mod views;
@@ -45,7 +48,7 @@ use crate::policy::class::Network;
 use crate::policy::judge::Question;
 use crate::policy::{Answer, Step, Verdict, absorb, judge};
 use crate::store::{Store, Totals};
-use crate::upstream::{Encoding, Feed, Fetch};
+use crate::upstream::{Encoding, Feed, Fetch, Wanted};
 use engine::{Engine, Seen};
 use flight::{Outcome, Phase};
 
@@ -265,6 +268,7 @@ impl Proxy {
             method: Method::HEAD,
             validators: &none,
             encoding: Encoding::Identity,
+            wanted: Wanted::Whole,
             allowed_hosts: &located.hosts,
             identity: &request.identity,
             size_max: u64::MAX,

@@ -5,6 +5,9 @@
 //! therefore read by nobody before they are complete and need no file. It does not verify anything
 //! itself and does not publish: `Store::seal` does.
 //!
+//! What was written of a body that broke off can be taken out ([`DraftWriter::into_part`]) and be the
+//! beginning of another draft.
+//!
 //! Invariant: every draft ends released or failed. Dropping the [`DraftWriter`] or the
 //! [`Finished`] early fails it, so no reader waits for ever.
 
@@ -104,6 +107,13 @@ impl Draft {
             (Phase::Writing, _) | (_, None) => Err(StoreError::failed("not finished")),
             (_, Some(content)) => Ok(DraftFile::new(content.clone(), progress.length)),
         }
+    }
+
+    /// The same for what is written so far; `None` while it is in memory only.
+    pub fn growing(&self) -> Option<DraftFile> {
+        let length = self.written();
+        let content = self.content.get()?;
+        Some(DraftFile::new(content.clone(), length))
     }
 
     /// All bytes of a finished draft, held-back ones included; an error when they are more than
@@ -281,5 +291,8 @@ fn write(sink: Sink, dir: &Path, offset: u64, blocks: &[Bytes]) -> Result<Sink, 
     Ok(Sink::File { file, hash })
 }
 
+mod part;
 #[cfg(test)]
 mod tests;
+
+pub use part::DraftPart;

@@ -40,7 +40,7 @@ use crate::entry::{Entry, Kept, Key, Stored};
 
 pub use self::blob::{Blob, BlobReader, OpenBlob};
 pub use self::bodies::Sealed;
-pub use self::draft::{Draft, DraftWriter, Finished, HOLD_BACK};
+pub use self::draft::{Draft, DraftPart, DraftWriter, Finished, HOLD_BACK};
 pub use self::draft_reader::{DraftFile, DraftReader};
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::quota::Quota;
@@ -129,6 +129,11 @@ impl Store {
     /// `expected` is the announced length in bytes, if any; it is not checked.
     pub fn draft(&self, expected: Option<u64>) -> (DraftWriter, Arc<Draft>) {
         DraftWriter::new(Arc::clone(&self.0.drafts), expected)
+    }
+
+    /// A new body that begins with what was written of an earlier one.
+    pub fn draft_from(&self, part: DraftPart) -> (DraftWriter, Arc<Draft>) {
+        DraftWriter::from_part(Arc::clone(&self.0.drafts), part)
     }
 
     /// Stores a finished draft under its digest and syncs it to disk; one that is stored intact
