@@ -196,22 +196,19 @@ impl Fill {
         part: Option<Part>,
     ) -> Result<Flown, Missed> {
         let store = &self.engine.store;
-        let (mut incoming, entry, (mut writer, draft)) = match part {
-            Some(part) => {
-                let incoming = Incoming::rest(self, located, (fetched, &part));
-                let entry = Entry {
-                    fetched_at: self.engine.clock.now(),
-                    checked_at: self.pilot.began(),
-                    ..part.entry
-                };
-                (incoming, entry, store.draft_from(part.body))
-            }
-            None => {
-                let entry = self.entry_of(&fetched.headers, fetched.url.as_str());
-                let incoming = Incoming::whole(self, located, fetched);
-                let draft = store.draft(incoming.length);
-                (incoming, entry, draft)
-            }
+        let (mut incoming, entry, (mut writer, draft)) = if let Some(part) = part {
+            let incoming = Incoming::rest(self, located, (fetched, &part));
+            let entry = Entry {
+                fetched_at: self.engine.clock.now(),
+                checked_at: self.pilot.began(),
+                ..part.entry
+            };
+            (incoming, entry, store.draft_from(part.body))
+        } else {
+            let entry = self.entry_of(&fetched.headers, fetched.url.as_str());
+            let incoming = Incoming::whole(self, located, fetched);
+            let draft = store.draft(incoming.length);
+            (incoming, entry, draft)
         };
         incoming.said.content_type.clone_from(&entry.content_type);
         let arrival = Arrival {

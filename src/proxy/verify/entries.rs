@@ -182,10 +182,10 @@ impl Entries {
             entry.compressed += taken as u64;
             entry.size += taken as u64;
             self.inflated += taken as u64;
-            return match entry.announced == Some(entry.compressed) {
-                true => self.complete(&entry),
-                false => State::Data(entry),
-            };
+            if entry.announced == Some(entry.compressed) {
+                return self.complete(&entry);
+            }
+            return State::Data(entry);
         };
         self.block.resize(BLOCK, 0);
         let (read, written) = (stream.total_in(), stream.total_out());
