@@ -30,6 +30,14 @@ const FILLS: &[&str] = &[
     "abandoned",
     "failed",
 ];
+const RESUMES: &[&str] = &[
+    "continued",
+    "compared",
+    "taken-up",
+    "changed",
+    "refused",
+    "failed",
+];
 const REVALIDATIONS: &[&str] = &["not-modified", "same-body", "changed", "missing", "failed"];
 const PUBLISHED: &[&str] = &[
     "accepted", "exists", "denied", "rejected", "failed", "refused", "unsent",
@@ -160,6 +168,8 @@ series! {
         "1 when the last request to the feed was answered, else 0";
     fills = counters "nugate_fills_total" ["outcome"]
         "Questions to the upstream that are over, by outcome: stored, confirmed, absent, stale, passed, refused, abandoned, failed";
+    resumes = counters "nugate_resumes_total" ["outcome"]
+        "Bodies of upstreams that broke off, by outcome: continued (by the rest), compared (with a second copy, which was the same), taken-up (a part kept from before), changed (the upstream has something else now), refused, failed";
     joins = counter "nugate_joins_total" []
         "Requests that joined a fill already under way";
     revalidations = counters "nugate_revalidations_total" ["outcome"]
@@ -222,6 +232,7 @@ impl Metrics {
         begin(&self.access, ACCESS);
         begin(&self.reloads, RELOADS);
         begin(&self.fills, FILLS);
+        begin(&self.resumes, RESUMES);
         begin(&self.published, PUBLISHED);
         begin(&self.revalidations, REVALIDATIONS);
         begin(&self.store_errors, STORE_OPERATIONS);

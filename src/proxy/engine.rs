@@ -23,6 +23,8 @@ use crate::proxy::fill::Fill;
 use crate::proxy::flight::{Flights, Seat};
 use crate::proxy::locate::bases_note;
 use crate::proxy::outdated::{Outdated, outdated_note};
+use crate::proxy::parts::Parts;
+use crate::proxy::verify::Verifiers;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError, authority};
@@ -78,6 +80,8 @@ pub(super) struct Engine {
     pub(super) discovery: Discovery,
     pub(super) backoff: Backoff,
     pub(super) outdated: Outdated,
+    pub(super) parts: Parts,
+    pub(super) verifiers: Verifiers,
     strikes: Cache<Key, Digest>,
 }
 
@@ -105,6 +109,8 @@ impl Engine {
             flights: Arc::default(),
             backoff: Backoff::default(),
             outdated: Outdated::new(&outdated.unwrap_or_default()),
+            parts: Parts::default(),
+            verifiers: Verifiers::default(),
             strikes: Cache::new(STRIKES_MAX),
             store,
             feed,
@@ -211,6 +217,7 @@ impl Engine {
             lost,
             identity: identity.clone(),
             awaited: true,
+            underway: false.into(),
         });
         (seat, false)
     }
@@ -227,6 +234,7 @@ impl Engine {
             lost: None,
             identity: ClientIdentity::default(),
             awaited: false,
+            underway: false.into(),
         });
     }
 
@@ -320,6 +328,11 @@ impl Engine {
              (feeds.{feed}.auth) is missing, wrong, or not for this host \
              (feeds.{feed}.credential_hosts)"
         ))
+    }
+
+    /// Whether the last body failed verification: a cache on the way may keep it.
+    pub(super) fn has_struck(&self, key: &Key) -> bool {
+        self.strikes.contains_key(key)
     }
 
     /// Whether the body that failed verification last time was the same.

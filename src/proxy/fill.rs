@@ -6,11 +6,12 @@
 //! the key stays taken until it is done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, Method};
+use url::Url;
 
 use crate::entry::{Entry, Stored, Validators};
 use crate::nuget::resource::View;
@@ -20,19 +21,15 @@ use crate::policy::{Answer, Step, absorb};
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Pilot};
+use crate::proxy::incoming::Incoming;
 use crate::proxy::locate::Located;
+use crate::proxy::parts::Part;
 use crate::proxy::settle::{Flown, Missed, confirmed, failed};
-use crate::store::{DraftWriter, Finished, HOLD_BACK};
-use crate::upstream::{ClientIdentity, Encoding, Fetch, Fetched, UpstreamBody};
-
-/// Bytes gathered before they are written: one hop to the blocking pool for each.
-const BATCH: usize = 256 * 1024;
+use crate::store::{DraftWriter, HOLD_BACK};
+use crate::upstream::{ClientIdentity, Encoding, Fetch, Fetched, Wanted};
 
 /// The longest a document may take from its first byte to its last.
 const DOCUMENT_TIME: Duration = Duration::from_secs(600);
-
-/// A deserted body is received to its end when less than this is missing.
-const NEARLY_DONE: u64 = 1 << 20;
 
 /// One question to the upstream.
 pub(super) struct Fill {
@@ -50,6 +47,8 @@ pub(super) struct Fill {
     pub(super) identity: ClientIdentity,
     /// Whether somebody waits; a refresh behind clients' backs is never deserted.
     pub(super) awaited: bool,
+    /// Whether a body was being received: further requests for it are unconditional.
+    pub(super) underway: AtomicBool,
 }
 
 impl Fill {
@@ -92,8 +91,11 @@ impl Fill {
             return Ok(confirmed(entry));
         }
         let located = self.engine.locate(&self.target).await?;
-        let fetched = self.fetch(&located).await?;
-        let answer = self.answer(&fetched);
+        let (fetched, part) = self.fetch_or_continue(&located).await?;
+        let answer = match part {
+            Some(_) => Answer::Body,
+            None => self.answer(&fetched),
+        };
         let rule = self.target.rule;
         // Who had it deleted believes that it is gone.
         let deleted = answer == Answer::Absent && self.is_deleted();
@@ -101,7 +103,10 @@ impl Fill {
         let now = self.engine.clock.now();
         let kind = (rule.class, rule.negative);
         match absorb(answer, seen, kind, &self.engine.options.freshness, now) {
-            Step::Replace => self.receive(fetched).await,
+            Step::Replace => match self.receive(&located, fetched, part).await {
+                Err(missed) if missed.again => self.receive_anew(&located, missed).await,
+                flown => flown,
+            },
             Step::Keep => self.keep(&fetched.headers).await,
             Step::KeepMissing => self.keep_missing().await,
             Step::RememberAbsent => self.remember_absent(fetched.url.as_str()).await,
@@ -113,6 +118,7 @@ impl Fill {
             Step::ServeStale | Step::Fail => Err(Missed {
                 answer,
                 error: self.refusal(answer, &fetched),
+                again: false,
             }),
         }
     }
@@ -138,12 +144,24 @@ impl Fill {
         (!same && !entry.is_absent() && !outdated).then_some(entry)
     }
 
-    async fn fetch(&self, located: &Located) -> Result<Fetched, Error> {
+    /// Asks for as much as is `wanted` at `urls`, which are some of those located.
+    pub(super) async fn fetch(
+        &self,
+        located: &Located,
+        urls: &[Url],
+        wanted: Wanted<'_>,
+    ) -> Result<Fetched, Error> {
         let rule = self.target.rule;
         let none = Validators::default();
-        let first = located.urls.first().map(url::Url::as_str);
-        let validators = match &self.seen {
-            Some(seen) if !seen.is_absent() && Some(seen.url.as_str()) == first => &seen.validators,
+        let first = urls.first().map(Url::as_str);
+        let validators = match (&self.seen, wanted) {
+            (Some(seen), Wanted::Whole | Wanted::Anew)
+                if !self.underway.load(Relaxed)
+                    && !seen.is_absent()
+                    && Some(seen.url.as_str()) == first =>
+            {
+                &seen.validators
+            }
             _ => &none,
         };
         let (encoding, size_max) = match rule.view {
@@ -151,10 +169,11 @@ impl Fill {
             _ => (Encoding::Gzip, self.engine.options.document_size_max),
         };
         let fetch = Fetch {
-            urls: &located.urls,
+            urls,
             method: Method::GET,
             validators,
             encoding,
+            wanted,
             allowed_hosts: &located.hosts,
             identity: &self.identity,
             size_max,
@@ -171,29 +190,43 @@ impl Fill {
         }
     }
 
-    async fn receive(&self, fetched: Fetched) -> Result<Flown, Missed> {
-        let Fetched {
-            headers,
-            mut body,
-            url,
-            ..
-        } = fetched;
-        let length = body.length();
-        let entry = self.entry_of(&headers, url.as_str());
-        let (mut writer, draft) = self.engine.store.draft(length);
+    /// Receives a body, or the rest of one of which `part` is there.
+    async fn receive(
+        &self,
+        located: &Located,
+        fetched: Fetched,
+        part: Option<Part>,
+    ) -> Result<Flown, Missed> {
+        let store = &self.engine.store;
+        let (mut incoming, entry, (mut writer, draft)) = if let Some(part) = part {
+            let incoming = Incoming::rest(self, located, (fetched, &part));
+            let entry = Entry {
+                fetched_at: self.engine.clock.now(),
+                checked_at: self.pilot.began(),
+                ..part.entry
+            };
+            (incoming, entry, store.draft_from(part.body))
+        } else {
+            let entry = self.entry_of(&fetched.headers, fetched.url.as_str());
+            let incoming = Incoming::whole(self, located, fetched);
+            let draft = store.draft(incoming.length);
+            (incoming, entry, draft)
+        };
         writer.keep(self.kept_without_disk());
+        incoming.said.content_type.clone_from(&entry.content_type);
         let arrival = Arrival {
-            draft: Arc::clone(&draft),
+            draft,
             entry: Arc::new(entry.clone()),
-            length,
+            length: incoming.length,
         };
-        let finished = match self.pour_in_time(&mut body, writer, arrival).await {
-            Ok(finished) => finished,
-            Err(error) => {
-                draft.fail(error.to_string());
-                return Err(error.into());
-            }
-        };
+        let poured = self.pour_in_time(&mut incoming, &mut writer, &arrival);
+        if let Err(missed) = poured.await {
+            arrival.draft.fail(missed.error.to_string());
+            incoming.put_by(self, writer, entry);
+            return Err(missed);
+        }
+        let finished = writer.finish();
+        let finished = finished.map_err(|error| self.engine.store_failed("draft", &error))?;
         let stored = Stored {
             digest: finished.digest,
             size: finished.size,
@@ -206,17 +239,29 @@ impl Fill {
             body: Some(stored),
             ..entry
         };
-        self.examine(finished, entry, body.framed()).await
+        self.examine(finished, entry, incoming).await
+    }
+
+    /// Asks once more, past the caches on the way, because what came was wrong and nobody has seen
+    /// any of it.
+    async fn receive_anew(&self, located: &Located, missed: Missed) -> Result<Flown, Missed> {
+        tracing::warn!(key = %self.pilot.key(), error = %missed.error, "the feed is asked again");
+        self.underway.store(true, Relaxed);
+        let fetched = self.fetch(located, &located.urls, Wanted::Anew).await?;
+        if self.answer(&fetched) != Answer::Body {
+            return Err(missed);
+        }
+        self.receive(located, fetched, None).await
     }
 
     /// A document is waited for whole, so it has a time limit; a package has one between its pieces.
     async fn pour_in_time(
         &self,
-        body: &mut UpstreamBody,
-        writer: DraftWriter,
-        arrival: Arrival,
-    ) -> Result<Finished, Error> {
-        let pouring = self.pour(body, writer, arrival);
+        incoming: &mut Incoming<'_>,
+        writer: &mut DraftWriter,
+        arrival: &Arrival,
+    ) -> Result<(), Missed> {
+        let pouring = self.pour(incoming, writer, arrival);
         if self.target.rule.view == View::Raw {
             return pouring.await;
         }
@@ -232,60 +277,45 @@ impl Fill {
     /// Writes the body as it arrives and says so once more has arrived than is held back.
     async fn pour(
         &self,
-        body: &mut UpstreamBody,
-        mut writer: DraftWriter,
-        arrival: Arrival,
-    ) -> Result<Finished, Error> {
+        incoming: &mut Incoming<'_>,
+        writer: &mut DraftWriter,
+        arrival: &Arrival,
+    ) -> Result<(), Missed> {
+        self.underway.store(true, Relaxed);
         // Whoever has something stored waits for the verdict and keeps what it has on failure.
-        let mut silent = self.target.rule.view != View::Raw || self.stored_body().is_some();
-        while let Some(block) = body.next().await {
-            let blocks = self.gather(body, block)?;
+        let silent = self.target.rule.view != View::Raw || self.stored_body().is_some();
+        loop {
+            let blocks = match incoming.gather(self, writer.written()).await {
+                Ok(blocks) if blocks.is_empty() => return Ok(()),
+                Ok(blocks) => blocks,
+                Err(broken) => {
+                    self.go_on(incoming, writer, broken).await?;
+                    continue;
+                }
+            };
             writer
                 .append(blocks)
                 .await
                 .map_err(|error| self.engine.store_failed("draft", &error))?;
-            let written = arrival.draft.written();
-            if !silent && written > HOLD_BACK {
-                silent = true;
+            let written = writer.written();
+            incoming.follower.nudge(&arrival.draft);
+            if !silent && !incoming.shown && written > HOLD_BACK {
+                incoming.shown = true;
                 self.pilot.announce(arrival.clone());
             }
-            self.wait_for_room(&writer, &arrival).await?;
-            if self.may_stop()
-                && !worth_finishing(written, arrival.length)
-                && self.pilot.give_up_if_deserted()
-            {
-                return Err(Error::Abandoned);
+            incoming.shown |= self.wait_for_room(writer, arrival).await?;
+            if self.is_deserted(written, incoming.length) {
+                incoming.sound = true;
+                return Err(Error::Abandoned.into());
             }
         }
-        writer
-            .finish()
-            .map_err(|error| self.engine.store_failed("draft", &error))
     }
 
     /// Whether the rest of a body may be given up. Documents are small, and a client that gave up
     /// waiting for one asks again: they are always finished. So is what is newer than something
     /// stored: its clients got the stored one after a moment and left.
-    fn may_stop(&self) -> bool {
+    pub(super) fn may_stop(&self) -> bool {
         self.awaited && self.target.rule.view == View::Raw && self.stored_body().is_none()
-    }
-
-    /// `first` and what has arrived behind it, without waiting for more.
-    fn gather(
-        &self,
-        body: &mut UpstreamBody,
-        first: Result<Bytes, crate::upstream::UpstreamError>,
-    ) -> Result<Vec<Bytes>, Error> {
-        let mut size = 0;
-        let mut blocks = Vec::new();
-        let mut next = Some(first);
-        while let Some(block) = next {
-            let block = block.map_err(|error| self.engine.upstream_failed(&error))?;
-            size += block.len();
-            blocks.push(block);
-            next = if size < BATCH { body.try_next() } else { None };
-        }
-        self.engine.count_upstream_bytes(size);
-        Ok(blocks)
     }
 
     pub(super) fn stored_body(&self) -> Option<Stored> {
@@ -353,14 +383,5 @@ pub(super) fn validators_of(headers: &HeaderMap) -> Validators {
     Validators {
         etag: headers.get(ETAG).cloned(),
         last_modified: headers.get(LAST_MODIFIED).cloned(),
-    }
-}
-
-/// A thin line must not be eaten by downloads nobody wants any more; what is at least half there,
-/// nearly there, or of unknown length is finished.
-const fn worth_finishing(written: u64, length: Option<u64>) -> bool {
-    match length {
-        Some(length) => written >= length / 2 || length.saturating_sub(written) < NEARLY_DONE,
-        None => true,
     }
 }

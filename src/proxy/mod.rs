@@ -11,8 +11,10 @@ mod error;
 mod fill;
 mod flight;
 pub mod generic;
+mod incoming;
 mod locate;
 mod outdated;
+mod parts;
 mod pass;
 mod pass_through;
 mod peek;
@@ -20,6 +22,7 @@ mod present;
 mod publish;
 mod read;
 mod reply;
+mod resume;
 mod settle;
 mod verify;
 mod views;
@@ -48,7 +51,7 @@ use crate::policy::class::{Class, Network};
 use crate::policy::judge::Question;
 use crate::policy::{Answer, Step, Verdict, absorb, judge};
 use crate::store::{Degraded, Store, Totals};
-use crate::upstream::{Encoding, Feed, Fetch};
+use crate::upstream::{Encoding, Feed, Fetch, Wanted};
 use engine::{Engine, Seen};
 use flight::{Outcome, Phase};
 
@@ -307,6 +310,7 @@ impl Proxy {
             method: Method::HEAD,
             validators: &none,
             encoding: Encoding::Identity,
+            wanted: Wanted::Whole,
             allowed_hosts: &located.hosts,
             identity: &request.identity,
             size_max: u64::MAX,

@@ -31,13 +31,14 @@ impl Fill {
         }
     }
 
-    /// Waits until the readers of a body that is passed on have made room for more of it.
+    /// Waits until the readers of a body that is passed on have made room for more of it; whether
+    /// they were called for that.
     pub(super) async fn wait_for_room(
         &self,
         writer: &DraftWriter,
         arrival: &Arrival,
-    ) -> Result<(), Error> {
-        let mut ticks = 0;
+    ) -> Result<bool, Error> {
+        let (mut ticks, mut shown) = (0, false);
         while !writer.has_room(TICK).await {
             ticks += 1;
             let keep = self.kept_without_disk();
@@ -45,6 +46,7 @@ impl Fill {
                 if ticks == 1 {
                     // For those who wait for the end of it.
                     self.pilot.announce(arrival.clone());
+                    shown = true;
                 }
                 // They ask for it again.
                 writer.cast_off();
@@ -56,7 +58,7 @@ impl Fill {
                 return Err(Error::internal(cause));
             }
         }
-        Ok(())
+        Ok(shown)
     }
 
     /// Checks the end of a body whose beginning is gone.

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::entry::{Entry, Validators};
+use crate::nuget::resource::Check;
 use crate::observe::StaleReason;
 use crate::policy::class::Class;
 use crate::policy::{Answer, Step, absorb};
 use crate::proxy::error::Error;
 use crate::proxy::fill::{Fill, validators_of};
 use crate::proxy::flight::Outcome;
-use crate::proxy::verify::{Finding, verify};
+use crate::proxy::incoming::Incoming;
+use crate::proxy::verify::{Finding, conclude};
 use crate::store::Finished;
 
 /// How a fill ends: what clients get, and what is to be written down afterwards.
@@ -34,6 +36,8 @@ pub(super) struct Missed {
     pub(super) answer: Answer,
     /// What whoever has nothing stored gets.
     pub(super) error: Error,
+    /// Whether asking again at once, past caches, may help: what came was wrong, and nobody saw it.
+    pub(super) again: bool,
 }
 
 impl From<Error> for Missed {
@@ -41,21 +45,24 @@ impl From<Error> for Missed {
         Self {
             answer: Answer::Unavailable,
             error,
+            again: false,
         }
     }
 }
 
 impl Fill {
     /// Verifies a body that was not known; good ones land and are to be published.
-    /// `framed` says whether the response told where the body ends.
     pub(super) async fn examine(
         &self,
         finished: Finished,
         entry: Entry,
-        framed: bool,
+        incoming: Incoming<'_>,
     ) -> Result<Flown, Missed> {
         let key = self.pilot.key();
-        let keep = match self.finding(&finished, &entry, framed).await? {
+        let shown = incoming.shown;
+        let finding = self.finding(&finished, incoming).await?;
+        let again = !shown && matches!(finding, Finding::Mismatch(_));
+        let keep = match finding {
             Finding::Good => true,
             Finding::Unknown(why) => {
                 tracing::info!(%key, why, "kept a body that cannot be verified");
@@ -64,7 +71,7 @@ impl Fill {
             Finding::Unproven => false,
             // A verifier stricter than the clients must not block a package for ever: what the
             // upstream sends twice is what it has.
-            Finding::Suspect(why)
+            Finding::Suspect(why) | Finding::Mismatch(why)
                 if self.stored_body().is_none()
                     && self.engine.seen_before(key, finished.digest) =>
             {
@@ -72,12 +79,15 @@ impl Fill {
                 tracing::warn!(%key, why, "the feed sends it damaged: served, but not kept");
                 false
             }
-            Finding::Suspect(why) | Finding::Bad(why) => {
+            Finding::Suspect(why) | Finding::Mismatch(why) | Finding::Bad(why) => {
                 self.count_refused();
                 let feed = self.engine.feed.name();
                 let cause = format!("feed {feed} sent something unusable: {why}");
                 finished.draft.fail(cause.as_str());
-                return Err(Error::unusable(cause).into());
+                return Err(Missed {
+                    again,
+                    ..Error::unusable(cause).into()
+                });
             }
         };
         if entry.body.is_some_and(|stored| self.contradicts(stored)) {
@@ -99,19 +109,23 @@ impl Fill {
         refused.with_label_values(&[self.target.rule.name]).inc();
     }
 
-    async fn finding(
-        &self,
-        finished: &Finished,
-        entry: &Entry,
-        framed: bool,
-    ) -> Result<Finding, Error> {
+    async fn finding(&self, finished: &Finished, incoming: Incoming<'_>) -> Result<Finding, Error> {
         let file = match finished.draft.file() {
             Ok(file) => file,
             Err(_) if finished.draft.is_passed_on() => return Ok(self.finding_of_tail(finished)),
             Err(error) => return Err(self.engine.store_failed("verify", &error)),
         };
-        let (check, content_type) = (self.target.rule.check, entry.content_type.clone());
-        let work = move || verify(check, content_type.as_deref(), file, framed);
+        let (check, digest, said) = (self.target.rule.check, finished.digest, incoming.said);
+        let along = incoming.follower.finish().await;
+        let place = match check {
+            Check::Nupkg => self.engine.verifiers.place().await,
+            _ => None,
+        };
+        let work = move || {
+            let finding = conclude(along, file, (check, &said), &digest);
+            drop(place);
+            finding
+        };
         let finding = tokio::task::spawn_blocking(work).await;
         finding.map_err(|_| Error::internal("verification panicked"))
     }

@@ -1,8 +1,8 @@
 //! What must hold of a body before it is kept, and before its last bytes leave.
 //!
 //! Upstreams and the boxes between answer 200 with login pages, half archives and damaged bytes;
-//! the official clients install a package with damaged file data without complaint. Runs on the
-//! blocking pool, on a body that has arrived completely.
+//! the official clients install a package with damaged file data without complaint. The verdict is
+//! on a body that has arrived completely; what is costly ran beside its arrival (`along`).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,16 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use self::entries::{Entries, INFLATED_MAX, Summed};
+use crate::entry::Digest;
 use crate::nuget::resource::{Check, Root};
+use crate::nuget::rewrite::MAX_DEPTH;
+use crate::store::DraftFile;
+
+mod along;
+mod entries;
+
+pub(super) use self::along::{Along, Follower, Verifiers};
 
 /// What verification found.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,20 +32,52 @@ pub enum Finding {
     Bad(String),
     /// A whole archive with something wrong inside: refused, unless it is what the upstream has.
     Suspect(String),
+    /// The digest is not the one that the response gives: the same, and worth another request.
+    Mismatch(String),
     /// Nothing is wrong with it, but nothing says that it is whole: served, not kept.
     Unproven,
     /// It cannot be checked (an unknown compression method, too large when inflated): kept.
     Unknown(String),
 }
 
-/// Inflated bytes of a package that are looked at; beyond it the finding is [`Finding::Unknown`].
-const INFLATED_MAX: u64 = 16 << 30;
-
 /// What a damaged part of an archive is called.
 const ENTRY: &str = "an entry";
 
 /// Bytes looked at to tell an HTML page from anything else.
 const SNIFF: u64 = 512;
+
+/// What the response said of a body.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The upstream's `Content-Type`.
+    pub content_type: Option<String>,
+    /// Whether it told where the body ends.
+    pub framed: bool,
+}
+
+/// Reads the rest of a whole body and judges it; blocks. `digest` is its SHA-256.
+pub(super) fn conclude(
+    mut along: Along,
+    mut file: DraftFile,
+    (check, said): (Check, &Said),
+    digest: &Digest,
+) -> Finding {
+    let read = along.advance(&mut file, u64::MAX);
+    if let Err(error) = read.and_then(|()| file.rewind()) {
+        return Finding::Bad(format!("the body cannot be read: {error}"));
+    }
+    let finding = match (check, &along.entries) {
+        (Check::Nupkg, Some(entries)) => archive(file, entries),
+        _ => verify(check, said.content_type.as_deref(), file, said.framed),
+    };
+    match along.wrong(digest) {
+        Some(algorithm) if !matches!(finding, Finding::Bad(_)) => {
+            let name = algorithm.name();
+            Finding::Mismatch(format!("its {name} is not the one the response gives"))
+        }
+        _ => finding,
+    }
+}
 
 /// Checks a whole body. `content_type` is the upstream's; `framed` says whether the response told
 /// where the body ends, without which a cut one looks like a whole one.
@@ -47,7 +88,7 @@ pub fn verify(
     framed: bool,
 ) -> Finding {
     match check {
-        Check::Nupkg => archive(body),
+        Check::Nupkg => archive(body, &Entries::new()),
         Check::Json(root, members) => {
             let mut bytes = Vec::new();
             match body.read_to_end(&mut bytes) {
@@ -63,13 +104,17 @@ pub fn verify(
     }
 }
 
-fn archive(body: impl Read + Seek) -> Finding {
+/// Checks an archive; `read` are the entries that were read on the way.
+fn archive(body: impl Read + Seek, read: &Entries) -> Finding {
     let mut archive = match ZipArchive::new(body) {
         Ok(archive) => archive,
         Err(error) => return of_zip(&error, "the archive"),
     };
-    let mut budget = INFLATED_MAX;
+    let mut budget = INFLATED_MAX.saturating_sub(read.inflated());
     for index in 0..archive.len() {
+        if is_proven(&archive, index, read) {
+            continue;
+        }
         let mut entry = match archive.by_index(index) {
             Ok(entry) => entry,
             Err(error) => return of_zip(&error, ENTRY),
@@ -110,6 +155,20 @@ pub fn archive_tail(tail: &[u8]) -> Finding {
     }
 }
 
+/// Whether an entry's data was found to be what the central directory says.
+fn is_proven<R: Read + Seek>(archive: &ZipArchive<R>, index: usize, read: &Entries) -> bool {
+    let Ok(entry) = archive.by_index_data(index) else {
+        return false;
+    };
+    let said = Summed {
+        crc: entry.crc32(),
+        compressed: entry.compressed_size(),
+        size: entry.size(),
+        method: entry.compression(),
+    };
+    !entry.encrypted() && read.summed(entry.header_start()) == Some(&said)
+}
+
 fn of_zip(error: &ZipError, what: &str) -> Finding {
     match error {
         ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_) => {
@@ -120,8 +179,18 @@ fn of_zip(error: &ZipError, what: &str) -> Finding {
     }
 }
 
-/// Checks the syntax of a whole JSON document, the kind of its root and that `members` are there.
+/// Checks the syntax of a whole JSON document, its depth, the kind of its root and that `members`
+/// are there.
 pub fn json(bytes: &[u8], root: Root, members: &[&str]) -> Finding {
+    match json_syntax(bytes, root, members) {
+        Finding::Good if depth(bytes) > MAX_DEPTH => {
+            Finding::Bad(format!("the JSON document nests deeper than {MAX_DEPTH}"))
+        }
+        finding => finding,
+    }
+}
+
+fn json_syntax(bytes: &[u8], root: Root, members: &[&str]) -> Finding {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let found = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => Root::Object,
@@ -146,6 +215,27 @@ pub fn json(bytes: &[u8], root: Root, members: &[&str]) -> Finding {
         },
         Err(error) => Finding::Bad(format!("not valid JSON: {error}")),
     }
+}
+
+/// How deep the containers of a valid JSON document nest.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut text, mut escaped) = (false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = text,
+            b'"' => text = !text,
+            _ if text => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// The names of an object's members; their values are read past.
@@ -292,6 +382,13 @@ mod tests {
         check_json(r#"{"a":1"#, Root::Object, &[], false);
         check_json("<html>", Root::Object, &[], false);
         check_json("", Root::Either, &[], false);
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        check_json(&nested(MAX_DEPTH), Root::Either, &[], true);
+        check_json(&nested(MAX_DEPTH + 1), Root::Either, &[], false);
+        let flat = format!(r#"{{"a\\":"\"{}"}}"#, "[".repeat(200));
+        check_json(&flat, Root::Object, &[], true);
+        let deep = format!(r#"{{"a\\":[],"\"":{}}}"#, nested(MAX_DEPTH));
+        check_json(&deep, Root::Object, &[], false);
     }
 
     #[test]

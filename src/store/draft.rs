@@ -8,6 +8,9 @@
 //! A disk that does not take it fails nobody: what it did not take goes through memory, as long as
 //! its readers need it, and the body is not kept.
 //!
+//! What was written of a body that broke off can be taken out ([`DraftWriter::into_part`]) and be the
+//! beginning of another draft.
+//!
 //! Invariant: every draft ends released or failed. Dropping the [`DraftWriter`] or the
 //! [`Finished`] early fails it, so no reader waits for ever.
 
@@ -157,6 +160,13 @@ impl Draft {
             Some(Content::File(file)) => Some(Arc::clone(file)),
             _ => None,
         }
+    }
+
+    /// The same for what is written so far; `None` while it is in memory only.
+    pub fn growing(&self) -> Option<DraftFile> {
+        let length = self.written();
+        let content = self.content.get().filter(|_| !self.is_passed_on())?;
+        Some(DraftFile::new(content.clone(), length))
     }
 
     /// All bytes of a finished draft, held-back ones included; an error when they are more than
@@ -359,5 +369,8 @@ impl Drop for DraftWriter {
     }
 }
 
+mod part;
 #[cfg(test)]
 mod tests;
+
+pub use part::DraftPart;

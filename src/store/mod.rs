@@ -46,7 +46,7 @@ use crate::entry::{Entry, Kept, Key, Stored};
 
 pub use self::blob::{Blob, BlobReader, OpenBlob};
 pub use self::bodies::Sealed;
-pub use self::draft::{Draft, DraftWriter, Finished, HOLD_BACK};
+pub use self::draft::{Draft, DraftPart, DraftWriter, Finished, HOLD_BACK};
 pub use self::draft_reader::{DraftFile, DraftReader};
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::evict::{Evicted, Goal, STEP};
@@ -198,6 +198,12 @@ impl Store {
     /// `expected` is the announced length in bytes, if any; it is not checked.
     pub fn draft(&self, expected: Option<u64>) -> (DraftWriter, Arc<Draft>) {
         let (writer, draft) = DraftWriter::new(Arc::clone(&self.0.drafts), expected);
+        (writer.of(&self.0.health), draft)
+    }
+
+    /// A new body that begins with what was written of an earlier one.
+    pub fn draft_from(&self, part: DraftPart) -> (DraftWriter, Arc<Draft>) {
+        let (writer, draft) = DraftWriter::from_part(Arc::clone(&self.0.drafts), part);
         (writer.of(&self.0.health), draft)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::TRANSFER_ENCODING;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -140,6 +140,12 @@ impl UpstreamBody {
     }
 
     fn prepare(&mut self, head: &Parts, announced: Option<u64>) -> Result<(), UpstreamError> {
+        if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH)
+        {
+            // Two boxes on the way may disagree where it ends (RFC 9112 section 6.3).
+            let why = "the response has two lengths";
+            return Err(UpstreamError::new(Kind::Protocol, &self.what, why));
+        }
         self.decoder =
             Decoder::for_headers(&head.headers).map_err(|error| self.undecodable(&error))?;
         if announced.is_some_and(|length| length > self.limits.size_max) {

@@ -2,7 +2,8 @@
 //!
 //! Does not judge statuses beyond "try again": 404, 304, 401 and the like are answers. Invariant:
 //! validators and what is known of the client go only to the origin that was asked first; the
-//! credential to those it is for.
+//! credential to those it is for. The validator of a rest follows redirects: it is from where they
+//! led.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::credential::Trail;
 use super::error::{Kind, UpstreamError, describe};
 use super::limit::Permit;
 use super::redirect::{self, REDIRECTS_MAX};
+use super::rest::Wanted;
 use super::retry::{self, Schedule};
 use crate::clock::{Clock, Stopwatch};
 use crate::entry::Validators;
@@ -68,6 +70,8 @@ pub struct Fetch<'a> {
     pub validators: &'a Validators,
     /// Which coding to ask for.
     pub encoding: Encoding,
+    /// How much of it; a rest is asked for only at the first URL.
+    pub wanted: Wanted<'a>,
     /// Hosts of the validated service index, as by [`authority`](super::authority), to which a
     /// redirect may lead. The feed's own is always allowed.
     pub allowed_hosts: &'a HashSet<String>,
@@ -266,12 +270,14 @@ fn headers(request: &Fetch<'_>, start: &Url, same_origin: bool) -> HeaderMap {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(VIA, OWN_VIA);
     headers.insert(USER_AGENT, OWN_AGENT);
-    // Validators are those of the first URL: from another one a 304 would confirm the wrong body.
+    // Validators are those of the first URL: from another one a 304 would confirm the wrong body,
+    // and a 206 continue it.
     let none = Validators::default();
-    let validators = match request.urls.first() {
-        Some(first) if first == start => request.validators,
-        _ => &none,
-    };
+    let first = request.urls.first() == Some(start);
+    let validators = if first { request.validators } else { &none };
+    if first || !matches!(request.wanted, Wanted::Rest(_)) {
+        request.wanted.add_to(&mut headers);
+    }
     if same_origin {
         let fields = [
             (USER_AGENT, &request.identity.user_agent),

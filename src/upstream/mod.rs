@@ -8,6 +8,7 @@
 //! error only if it is whole; every wait and every queue has a bound.
 
 mod body;
+mod checksum;
 mod client;
 mod credential;
 mod decode;
@@ -20,6 +21,7 @@ mod push;
 mod reach;
 mod redirect;
 mod relay;
+mod rest;
 mod retry;
 
 use std::collections::HashSet;
@@ -33,12 +35,14 @@ use crate::config::Credential;
 use crate::folder::Folder;
 
 pub use body::UpstreamBody;
+pub use checksum::{Algorithm, Checksum, checksums};
 pub use error::{Kind, UpstreamError};
 pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
 pub use pass::Pass;
 pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
 pub use relay::{Answered, Relay, RelayBody, Relayed, no_body};
+pub use rest::{Rest, Wanted, validator};
 
 /// The settings of one feed.
 #[derive(Clone, Debug)]

@@ -69,12 +69,15 @@ async fn the_second_host_is_asked_when_the_first_refuses_connections() {
 async fn half_an_answer_is_none() {
     let world = World::demo().await;
     let first = format!("{FIRST}/query");
-    world.up.on(&first).cut_after(100).times(1);
+    let weak = world.up.on(&first).header("etag", "W/\"a\"");
+    drop(weak.cut_after(100));
     let answer = world.get("query?q=json").await;
     assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(world.up.count(&first), 4);
+    world.up.behave();
     let again = world.get("query?q=json").await;
     assert_eq!(titles(&again), ["Example.Json"]);
-    assert_eq!(world.up.count(&first), 2);
+    assert_eq!(world.up.count(&first), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

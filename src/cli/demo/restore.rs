@@ -21,7 +21,7 @@ use crate::nuget::range::VersionRange;
 use crate::nuget::service_index::{IndexError, ServiceIndex};
 use crate::nuget::version::PackageVersion;
 use crate::observe::CacheStatus;
-use crate::upstream::{ClientIdentity, Encoding, Feed, FeedOptions, Fetch, UpstreamError};
+use crate::upstream::{ClientIdentity, Encoding, Feed, FeedOptions, Fetch, UpstreamError, Wanted};
 
 /// The framework of the project.
 const FRAMEWORK: &str = "net8.0";
@@ -246,6 +246,7 @@ impl Client {
             } else {
                 Encoding::Gzip
             },
+            wanted: Wanted::Whole,
             allowed_hosts: &HashSet::new(),
             identity: &ClientIdentity::default(),
             size_max: SIZE_MAX,

@@ -292,3 +292,50 @@ async fn the_verifier_sees_every_byte_before_the_release() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_part_goes_on_as_another_draft() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = pattern(300_000);
+    let (mut writer, draft) = new_in(&dir);
+    write_in_blocks(&mut writer, &bytes[..200_000], 60_000).await;
+    let reader = draft.reader();
+    let part = writer.into_part().unwrap();
+    assert_eq!(part.length(), 200_000);
+    assert!(read_to_end(reader).await.is_err(), "the first draft failed");
+
+    let (mut writer, draft) = DraftWriter::from_part(dir.path().into(), part);
+    let mut reader = draft.reader();
+    let mut got = read_available(&mut reader, 200_000 - HOLD).await;
+    write_in_blocks(&mut writer, &bytes[200_000..], 60_000).await;
+    let finished = writer.finish().unwrap();
+    assert_eq!(finished.digest, Digest::of(&bytes));
+    finished.draft.release();
+    got.extend(read_to_end(reader).await.unwrap());
+    assert!(got == bytes);
+}
+
+#[tokio::test]
+async fn what_was_written_is_compared() {
+    for size in [1000, 200_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = pattern(size);
+        let (mut writer, _draft) = new_in(&dir);
+        write_in_blocks(&mut writer, &bytes, 80_000).await;
+        let check = async |offset: usize, block: &[u8], expected| {
+            let block = Bytes::copy_from_slice(block);
+            let same = writer.matches(offset as u64, &block).await.unwrap();
+            assert_eq!(same, expected, "{size} {offset}");
+        };
+        check(0, &bytes, true).await;
+        check(500, &bytes[500..], true).await;
+        let longer = [&bytes[500..], b"more"].concat();
+        check(500, &longer, true).await;
+        check(size, b"more", true).await;
+        check(499, &bytes[500..], false).await;
+        let mut other = bytes.clone();
+        other[size - 1] ^= 1;
+        check(0, &other, false).await;
+        assert_eq!(writer.into_part().is_some(), size > HOLD);
+    }
+}

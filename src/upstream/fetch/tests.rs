@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::upstream::FeedOptions;
+use crate::upstream::{FeedOptions, Rest};
 
 mod bodies;
 mod tls;
@@ -130,18 +130,22 @@ impl Given {
         }
     }
 
-    async fn fetch(&self, feed: &Feed) -> Result<Fetched, UpstreamError> {
-        feed.fetch(Fetch {
+    fn request(&self) -> Fetch<'_> {
+        Fetch {
             urls: &self.urls,
             method: self.method.clone(),
             validators: &self.validators,
             encoding: Encoding::Gzip,
+            wanted: Wanted::Whole,
             allowed_hosts: &self.allowed,
             identity: &self.identity,
             size_max: self.size_max,
             question: false,
-        })
-        .await
+        }
+    }
+
+    async fn fetch(&self, feed: &Feed) -> Result<Fetched, UpstreamError> {
+        feed.fetch(self.request()).await
     }
 }
 

@@ -10,6 +10,8 @@ use bytes::Bytes;
 pub enum Framing {
     Length,
     Chunked,
+    /// Chunked, with a length.
+    Both,
     Close,
 }
 
@@ -22,6 +24,8 @@ pub enum Break {
     Reset,
     /// Nothing more comes until the upstream is told to go on.
     Stall,
+    /// The connection is reset after half of whatever body there is.
+    Midway,
 }
 
 /// One prepared behaviour of a path.
@@ -128,6 +132,12 @@ impl On {
         self
     }
 
+    /// Promises the whole body, sends half of it and resets the connection.
+    pub fn reset_midway(mut self) -> Self {
+        self.script.broken = Some((0, Break::Midway));
+        self
+    }
+
     /// Sends `bytes` of the body and the rest only after `release`.
     pub fn stall_after(mut self, bytes: usize) -> Self {
         self.script.broken = Some((bytes, Break::Stall));
@@ -144,6 +154,12 @@ impl On {
     /// Chunked, without a length.
     pub fn no_length(mut self) -> Self {
         self.script.framing = Framing::Chunked;
+        self
+    }
+
+    /// Chunked, and with a length all the same.
+    pub fn two_lengths(mut self) -> Self {
+        self.script.framing = Framing::Both;
         self
     }
 

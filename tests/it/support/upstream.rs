@@ -316,13 +316,16 @@ impl Writer<'_> {
         let body = response.into_body();
         let (size, pause) = self.script.pieces.unwrap_or((64 * 1024, Duration::ZERO));
         let mut sent = 0;
-        let mut broken = self.script.broken;
+        let mut broken = match self.script.broken {
+            Some((_, Break::Midway)) => Some((body.len() / 2, Break::Reset)),
+            broken => broken,
+        };
         while sent < body.len() || broken.is_some() {
             if let Some((_, how)) = broken.filter(|&(after, _)| sent >= after.min(body.len())) {
                 self.stream.flush().await?;
                 match how {
                     Break::Close => return Ok(false),
-                    Break::Reset => {
+                    Break::Reset | Break::Midway => {
                         socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO))?;
                         return Ok(false);
                     }
@@ -337,19 +340,19 @@ impl Writer<'_> {
             sent = end;
             tokio::time::sleep(pause).await;
         }
-        if framing == Framing::Chunked {
+        if matches!(framing, Framing::Chunked | Framing::Both) {
             self.stream.write_all(b"0\r\n\r\n").await?;
         }
         Ok(framing != Framing::Close)
     }
 
     async fn piece(&mut self, piece: &[u8]) -> io::Result<()> {
-        if self.script.framing == Framing::Chunked {
+        if matches!(self.script.framing, Framing::Chunked | Framing::Both) {
             let size = format!("{:x}\r\n", piece.len());
             self.stream.write_all(size.as_bytes()).await?;
         }
         self.stream.write_all(piece).await?;
-        if self.script.framing == Framing::Chunked {
+        if matches!(self.script.framing, Framing::Chunked | Framing::Both) {
             self.stream.write_all(b"\r\n").await?;
         }
         self.stream.flush().await
@@ -371,6 +374,13 @@ fn head(response: &Response<Bytes>, framing: Framing) -> Vec<u8> {
         }
         Framing::Length => {}
         Framing::Chunked => text.push_str("transfer-encoding: chunked\r\n"),
+        Framing::Both => {
+            let length = response.body().len();
+            let _ = write!(
+                text,
+                "content-length: {length}\r\ntransfer-encoding: chunked\r\n"
+            );
+        }
         Framing::Close => text.push_str("connection: close\r\n"),
     }
     let mut head = text.into_bytes();

@@ -156,3 +156,47 @@ async fn bodies_over_the_limit_are_errors() {
     let error = get(reply("200 OK\r\nContent-Encoding: gzip", &bomb), 300_000).await;
     assert_eq!(error.unwrap_err().kind, Kind::TooLarge);
 }
+
+#[tokio::test]
+async fn two_lengths_are_none() {
+    for lengths in [
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: 5, 6",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+    ] {
+        for body in ["hello", "5\r\nhello\r\n0\r\n\r\n"] {
+            let reply = format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\n{body}");
+            let error = get(close(reply), 1024).await.unwrap_err();
+            assert_eq!(error.kind, Kind::Protocol, "{lengths}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rest_is_asked_for_at_the_first_url_alone() {
+    let (url, mut requests) = server(vec![close(DOWN), close(OK)]).await;
+    let mut other = url.clone();
+    other.set_path("/other.json");
+    let given = Given::new(&[&url, &other]);
+    let rest = Rest {
+        from: 7,
+        validator: HeaderValue::from_static("\"a\""),
+    };
+    let feed = feed(&url);
+    let fetch = Fetch {
+        wanted: Wanted::Rest(&rest),
+        ..given.request()
+    };
+    feed.fetch(fetch).await.unwrap();
+    let first = requests.recv().await.unwrap();
+    for line in [
+        "range: bytes=7-",
+        "if-range: \"a\"",
+        "accept-encoding: identity",
+    ] {
+        assert!(first.lines().any(|l| l == line), "{line} in {first}");
+    }
+    let second = requests.recv().await.unwrap();
+    assert!(!second.contains("range: "), "{second}");
+}
