@@ -100,6 +100,12 @@ pub struct Validators {
 }
 
 impl Validators {
+    /// None at all: what is asked with them is sent whole.
+    pub const NONE: Self = Self {
+        etag: None,
+        last_modified: None,
+    };
+
     /// Whether a conditional request is possible at all.
     pub const fn is_empty(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()
@@ -130,7 +136,7 @@ pub struct Entry {
     pub fetched_at: Time,
     /// When the upstream last confirmed it (200, 304 or, for an absent one, 404).
     pub checked_at: Time,
-    /// Since when the upstream has answered 404 although a body is stored.
+    /// Since when the upstream has answered 404, or with something older, although a body is stored.
     pub missing_since: Option<Time>,
 }
 

@@ -91,7 +91,10 @@ impl Fill {
             return Ok(confirmed(entry));
         }
         let located = self.engine.locate(&self.target).await?;
-        let fetched = self.fetch(&located).await?;
+        let mut fetched = self.fetch(&located, self.validators(&located)).await?;
+        if self.confirms_another(&fetched) {
+            fetched = self.fetch(&located, &Validators::NONE).await?;
+        }
         let answer = self.answer(&fetched);
         let rule = self.target.rule;
         // Who had it deleted believes that it is gone.
@@ -120,7 +123,9 @@ impl Fill {
     fn answer(&self, fetched: &Fetched) -> Answer {
         let answer = Answer::of_status(fetched.status.as_u16());
         let elsewhere = |seen: &Arc<Entry>| seen.url != fetched.url.as_str();
-        if answer == Answer::NotModified && self.seen.as_ref().is_none_or(elsewhere) {
+        if answer == Answer::NotModified
+            && (self.seen.as_ref().is_none_or(elsewhere) || self.confirms_another(fetched))
+        {
             return Answer::Unavailable;
         }
         if fetched.status == http::StatusCode::GONE && self.engine.feed.is_folder() {
@@ -137,14 +142,17 @@ impl Fill {
         (!same && !entry.is_absent() && !outdated).then_some(entry)
     }
 
-    async fn fetch(&self, located: &Located) -> Result<Fetched, Error> {
-        let rule = self.target.rule;
-        let none = Validators::default();
+    /// Those of the stored body, for where it came from.
+    fn validators(&self, located: &Located) -> &Validators {
         let first = located.urls.first().map(url::Url::as_str);
-        let validators = match &self.seen {
+        match &self.seen {
             Some(seen) if !seen.is_absent() && Some(seen.url.as_str()) == first => &seen.validators,
-            _ => &none,
-        };
+            _ => &Validators::NONE,
+        }
+    }
+
+    async fn fetch(&self, located: &Located, validators: &Validators) -> Result<Fetched, Error> {
+        let rule = self.target.rule;
         let (encoding, size_max) = match rule.view {
             View::Raw => (Encoding::Identity, self.engine.options.package_size_max),
             _ => (Encoding::Gzip, self.engine.options.document_size_max),
@@ -157,6 +165,8 @@ impl Fill {
             allowed_hosts: &located.hosts,
             identity: &self.identity,
             size_max,
+            // Who has something stored is served that, and who searches asks again.
+            patient: self.awaited && self.seen.is_none() && rule.class != Class::Query,
         };
         self.engine.fetch(rule, fetch).await
     }
@@ -300,7 +310,7 @@ impl Fill {
     }
 
     /// Whether a push or deletion through nugate has changed what is stored.
-    fn is_outdated(&self) -> bool {
+    pub(super) fn is_outdated(&self) -> bool {
         let checked_at = self.seen.as_ref().map(|seen| seen.checked_at);
         checked_at.is_some_and(|at| self.engine.is_outdated(&self.target, at))
     }

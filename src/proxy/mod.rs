@@ -5,6 +5,7 @@
 
 mod backoff;
 mod discovery;
+mod doubt;
 mod engine;
 mod error;
 mod fill;
@@ -117,7 +118,10 @@ impl Proxy {
         let entry = entry.filter(|entry| !entry.is_absent() || !self.is_outdated(request, entry));
         let verdict = self.judge(key, entry.as_deref(), request);
         let (entry, cache) = match (verdict, entry) {
-            (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
+            (Verdict::Absent, Some(entry)) => {
+                engine.probe(key, &request.target, &entry);
+                return Err(Error::RememberedNotFound);
+            }
             (Verdict::Refuse, _) => return Err(self.refusal(request)),
             (Verdict::Fresh, Some(entry)) => (entry, CacheStatus::Hit),
             (Verdict::FreshEnough, Some(entry)) => {
@@ -125,6 +129,7 @@ impl Proxy {
                 (entry, CacheStatus::HitStale)
             }
             (Verdict::BackedOff, Some(entry)) => {
+                engine.probe(key, &request.target, &entry);
                 (entry, CacheStatus::Stale(StaleReason::BackedOff))
             }
             (_, entry) => {
@@ -152,7 +157,7 @@ impl Proxy {
                 network: options.network,
                 directives,
                 outdated: entry.is_some_and(|entry| self.is_outdated(request, entry)),
-                backing_off: self.0.backoff.holds(key, now),
+                backing_off: self.0.is_backing_off(key, entry),
                 now,
             },
         )
@@ -268,6 +273,7 @@ impl Proxy {
             allowed_hosts: &located.hosts,
             identity: &request.identity,
             size_max: u64::MAX,
+            patient: true,
         };
         let fetched = engine.fetch(request.target.rule, fetch).await?;
         let status = fetched.status.as_u16();

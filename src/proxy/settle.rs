@@ -83,6 +83,9 @@ impl Fill {
         if entry.body.is_some_and(|stored| self.contradicts(stored)) {
             return Ok(self.keep_first().await);
         }
+        if self.goes_back(&finished, &entry).await? {
+            return Ok(self.keep_newer().await);
+        }
         self.land_body(finished, entry, keep).await
     }
 
@@ -239,7 +242,10 @@ impl Fill {
             return failed(missed.error, "abandoned");
         }
         let now = self.engine.clock.now();
-        self.engine.backoff.failed(self.pilot.key(), now);
+        // A host that is left alone was not asked for this key.
+        if !matches!(missed.error, Error::LeftAlone { .. }) {
+            self.engine.backoff.failed(self.pilot.key(), now);
+        }
         if self.seen.is_some() {
             self.count_revalidation("failed");
         }

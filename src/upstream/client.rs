@@ -19,6 +19,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use super::resolve::Resolver;
+
 const POOL_IDLE: Duration = Duration::from_mins(1);
 const TCP_KEEP_ALIVE: Duration = Duration::from_mins(1);
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -31,7 +33,7 @@ const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 pub(super) type Client<B = Empty<Bytes>> = legacy::Client<Connector, B>;
 
 /// How connections are made; clients that share it share what is known of certificates.
-pub(super) type Connector = HttpsConnector<HttpConnector>;
+pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// A client with a pool of connections.
 pub(super) fn build<B>(connector: Connector) -> Client<B>
@@ -60,7 +62,7 @@ pub(super) fn connector(
     connect_timeout: Duration,
     extra_roots: Vec<CertificateDer<'static>>,
 ) -> Result<Connector, rustls::Error> {
-    let mut http = HttpConnector::new();
+    let mut http = HttpConnector::new_with_resolver(Resolver::system());
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(TCP_KEEP_ALIVE));

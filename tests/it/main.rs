@@ -10,6 +10,7 @@
 mod access;
 mod base;
 mod bodies;
+mod breaker;
 mod cli;
 mod coalesce;
 mod crawl;
@@ -39,5 +40,6 @@ mod strict;
 mod support;
 mod tidy;
 mod tls;
+mod upstream_faults;
 mod v2;
 mod vulnerabilities;
