@@ -8,7 +8,8 @@ mod kept;
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::header::{ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue};
 
 use crate::clock::Time;
 
@@ -100,6 +101,20 @@ pub struct Validators {
 }
 
 impl Validators {
+    /// None at all: what is asked with them is sent whole.
+    pub const NONE: Self = Self {
+        etag: None,
+        last_modified: None,
+    };
+
+    /// Those of a response.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self {
+            etag: headers.get(ETAG).cloned(),
+            last_modified: headers.get(LAST_MODIFIED).cloned(),
+        }
+    }
+
     /// Whether a conditional request is possible at all.
     pub const fn is_empty(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()
@@ -130,7 +145,7 @@ pub struct Entry {
     pub fetched_at: Time,
     /// When the upstream last confirmed it (200, 304 or, for an absent one, 404).
     pub checked_at: Time,
-    /// Since when the upstream has answered 404 although a body is stored.
+    /// Since when the upstream has answered 404, or with something older, although a body is stored.
     pub missing_since: Option<Time>,
 }
 

@@ -73,6 +73,8 @@ impl Config {
                 header_timeout: Duration::ZERO,
                 idle_timeout: Duration::ZERO,
                 attempts: 0,
+                hold: Duration::ZERO,
+                keep_newer: true,
                 connections_max: 0,
                 requests_per_second: 0,
                 publish: Publish::Relay,

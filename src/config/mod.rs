@@ -122,6 +122,10 @@ pub struct FeedConfig {
     pub idle_timeout: Duration,
     /// How often a request is tried in all.
     pub attempts: u32,
+    /// The longest time a request waits for a host that asked to be left alone.
+    pub hold: Duration,
+    /// Whether a document stays as it is when the feed sends an older one.
+    pub keep_newer: bool,
     /// The most connections at a time.
     pub connections_max: u32,
     /// The most requests a second; 0 is no limit.

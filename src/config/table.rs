@@ -241,6 +241,22 @@ const FEED: &[Setting] = &[
         short: None,
     },
     Setting {
+        key: "feeds.NAME.hold",
+        default: "\"80s\"",
+        kind: Kind::Period(Duration::ZERO, HOUR, |config, period| {
+            config.feed.hold = period;
+        }),
+        doc: "How long a request for something that is not stored waits when the feed asks to be left alone (429 or 503 with `Retry-After`), instead of failing. Clients give up after 100 seconds. Searches do not wait.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.keep_newer",
+        default: "true",
+        kind: Kind::Switch(|config, switch| config.feed.keep_newer = switch),
+        doc: "Whether a document that is older than the stored one, by its `commitTimeStamp` or `Last-Modified`, is not believed for ten minutes: one edge of a CDN may be behind.",
+        short: None,
+    },
+    Setting {
         key: "feeds.NAME.connections_max",
         default: "64",
         kind: Kind::Count(1, 1000, |config, number| {

@@ -1,5 +1,6 @@
 //! What NuGet says: identity of packages, resources, URLs, links. Pure functions, no I/O.
 
+pub mod commit;
 mod documents;
 pub mod id;
 pub mod link_map;

@@ -38,7 +38,14 @@ const RESUMES: &[&str] = &[
     "refused",
     "failed",
 ];
-const REVALIDATIONS: &[&str] = &["not-modified", "same-body", "changed", "missing", "failed"];
+const REVALIDATIONS: &[&str] = &[
+    "not-modified",
+    "same-body",
+    "changed",
+    "missing",
+    "older",
+    "failed",
+];
 const PUBLISHED: &[&str] = &[
     "accepted", "exists", "denied", "rejected", "failed", "refused", "unsent",
 ];
@@ -166,6 +173,14 @@ series! {
         "Body bytes received from upstreams, after decoding";
     upstream_up = gauges "nugate_upstream_up" ["feed"]
         "1 when the last request to the feed was answered, else 0";
+    breaker_hosts = gauges "nugate_upstream_breaker_hosts" ["feed", "state"]
+        "Hosts of the feed by state of their circuit breaker: closed, open (left alone after failures), probing (asked by one request), resting (asked to be left alone)";
+    breaker_changes = counters "nugate_upstream_breaker_changes_total" ["feed", "state"]
+        "Changes of a host's circuit breaker to this state: open, resting, closed";
+    upstream_held = gauges "nugate_upstream_held" ["feed"]
+        "Requests that wait because the feed asked to be left alone";
+    upstream_retries = counters "nugate_upstream_retries_total" ["feed", "outcome"]
+        "Requests to be made again, by outcome: made, denied (the budget for retries was spent)";
     fills = counters "nugate_fills_total" ["outcome"]
         "Questions to the upstream that are over, by outcome: stored, confirmed, absent, stale, passed, refused, abandoned, failed";
     resumes = counters "nugate_resumes_total" ["outcome"]
@@ -173,7 +188,7 @@ series! {
     joins = counter "nugate_joins_total" []
         "Requests that joined a fill already under way";
     revalidations = counters "nugate_revalidations_total" ["outcome"]
-        "Revalidations, by outcome: not-modified, same-body, changed, missing, failed";
+        "Revalidations, by outcome: not-modified, same-body, changed, missing, older, failed";
     stale = counters "nugate_stale_total" ["reason"]
         "Responses served stale, by reason";
     refused_bodies = counters "nugate_refused_bodies_total" ["resource"]

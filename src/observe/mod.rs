@@ -52,16 +52,19 @@ pub enum StaleReason {
     Missing,
     /// The upstream sent other bytes for a version that is already known.
     Changed,
+    /// The upstream sent an older document than the one that is stored.
+    Older,
 }
 
 impl StaleReason {
     /// All reasons, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Error,
         Self::Slow,
         Self::BackedOff,
         Self::Missing,
         Self::Changed,
+        Self::Older,
     ];
 
     /// For people, where nothing more is known.
@@ -72,6 +75,7 @@ impl StaleReason {
             Self::BackedOff => "the upstream failed a moment ago",
             Self::Missing => "the upstream does not have it any more",
             Self::Changed => "the upstream sent other bytes",
+            Self::Older => "the upstream sent an older one",
         }
     }
 
@@ -83,6 +87,7 @@ impl StaleReason {
             Self::BackedOff => "backed-off",
             Self::Missing => "upstream-missing",
             Self::Changed => "upstream-changed",
+            Self::Older => "upstream-older",
         }
     }
 }
@@ -132,6 +137,7 @@ impl CacheStatus {
             Self::Stale(StaleReason::BackedOff) => "nugate; hit; detail=backed-off",
             Self::Stale(StaleReason::Missing) => "nugate; fwd=stale; detail=upstream-missing",
             Self::Stale(StaleReason::Changed) => "nugate; fwd=stale; detail=upstream-changed",
+            Self::Stale(StaleReason::Older) => "nugate; fwd=stale; detail=upstream-older",
             Self::Negative => "nugate; hit; detail=negative",
             Self::Passed => "nugate; fwd=uri-miss",
             Self::Relayed => "nugate; fwd=method",

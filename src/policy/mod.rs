@@ -8,6 +8,7 @@ pub mod class;
 pub mod directives;
 pub mod http;
 pub mod judge;
+pub mod older;
 
 pub use absorb::{Answer, Step, absorb};
 pub use judge::{Verdict, judge};

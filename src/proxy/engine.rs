@@ -15,7 +15,7 @@ use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
 use crate::observe::{Metrics, status_class};
-use crate::policy::class::{Freshness, Network};
+use crate::policy::class::{Class, Freshness, Network};
 use crate::proxy::backoff::Backoff;
 use crate::proxy::discovery::Discovery;
 use crate::proxy::error::Error;
@@ -45,6 +45,8 @@ pub struct Options {
     pub web_links: WebLinks,
     /// Whether the service index offers V2.
     pub v2: bool,
+    /// Whether a document stays as it is when the upstream sends an older one.
+    pub keep_newer: bool,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
     /// The feed's own key for pushes of those who may push here.
@@ -94,6 +96,7 @@ impl Engine {
         mut options: Options,
     ) -> Arc<Self> {
         options.freshness = feed.lifetimes(options.freshness);
+        let feed = feed.observed(clock.clone(), Arc::clone(&metrics));
         let older = store
             .recall(&bases_note(feed.name()))
             .await
@@ -249,6 +252,20 @@ impl Engine {
         self.outdated.covers(target, checked_at, self.clock.now())
     }
 
+    /// Whether what is stored is served without asking: its last refresh failed a moment ago, or
+    /// the host it is from is left alone.
+    pub(super) fn is_backing_off(&self, key: &Key, entry: Option<&Entry>) -> bool {
+        self.backoff.holds(key, self.clock.now())
+            || entry.is_some_and(|entry| self.feed.is_left_alone(&entry.url))
+    }
+
+    /// Finds out behind clients' backs whether the host answers again, if it is time to.
+    pub(super) fn probe(self: &Arc<Self>, key: &Key, target: &Target, entry: &Arc<Entry>) {
+        if self.feed.is_probe_due(&entry.url) && !self.backoff.holds(key, self.clock.now()) {
+            self.refresh(key, target, Some(Arc::clone(entry)));
+        }
+    }
+
     /// Asks the feed, counting.
     pub(super) async fn fetch(&self, rule: &DocRule, fetch: Fetch<'_>) -> Result<Fetched, Error> {
         let feed = self.feed.name();
@@ -270,13 +287,21 @@ impl Engine {
             .inc();
         match answer.as_ref().err().map(|error| error.kind) {
             // Not asked at all.
-            Some(Kind::Busy) => {}
+            Some(Kind::Busy | Kind::Open | Kind::Limited) => {}
             None | Some(Kind::Status(_) | Kind::TooLarge | Kind::Redirect | Kind::BadEncoding) => {
                 self.metrics.upstream_up.with_label_values(&[feed]).set(1);
             }
             Some(_) => self.metrics.upstream_up.with_label_values(&[feed]).set(0),
         }
-        answer.map_err(|error| self.upstream_failed(&error))
+        answer.map_err(|error| match self.upstream_failed(&error) {
+            // A restore that is told 429 fails; who searches can wait.
+            Error::LeftAlone { cause, seconds, .. } => Error::LeftAlone {
+                cause,
+                seconds,
+                limited: error.kind != Kind::Open && rule.class == Class::Query,
+            },
+            failed => failed,
+        })
     }
 
     /// Counts bytes that came from the feed.
@@ -306,16 +331,22 @@ impl Engine {
 
     /// What a request makes of a failure of the upstream.
     pub(super) fn upstream_failed(&self, error: &UpstreamError) -> Error {
-        let cause = format!("feed {}: {error}", self.feed.name());
-        match error.kind {
-            Kind::TooLarge => Error::TooLarge(cause.into()),
-            Kind::Timeout => Error::Upstream {
-                cause: cause.into(),
-                timeout: true,
+        let cause = format!("feed {}: {error}", self.feed.name()).into();
+        let left_alone = matches!(
+            error.kind,
+            Kind::Open | Kind::Limited | Kind::Status(429 | 503)
+        );
+        let wish = error.retry_after.filter(|wish| !wish.is_zero());
+        match (error.kind, wish.filter(|_| left_alone)) {
+            (_, Some(wish)) => Error::LeftAlone {
+                cause,
+                seconds: u64::try_from(wish.as_millis().div_ceil(1000)).unwrap_or(1),
+                limited: false,
             },
-            _ => Error::Upstream {
-                cause: cause.into(),
-                timeout: false,
+            (Kind::TooLarge, _) => Error::TooLarge(cause),
+            (kind, None) => Error::Upstream {
+                cause,
+                timeout: matches!(kind, Kind::Timeout | Kind::ConnectTimeout),
             },
         }
     }

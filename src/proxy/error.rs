@@ -38,6 +38,16 @@ pub enum Error {
         /// Whether it was a time limit.
         timeout: bool,
     },
+    /// The upstream is left alone for now: it failed again and again, or asked for it.
+    #[error("{cause}")]
+    LeftAlone {
+        /// What happened, for the client and the log; names the feed, never a secret.
+        cause: Arc<str>,
+        /// For how long, in seconds.
+        seconds: u64,
+        /// Whether the client is to ask less: a search while the upstream asks for less.
+        limited: bool,
+    },
     /// The upstream refuses the question itself.
     #[error("the feed refuses the request with status {0}")]
     Refused(u16),
@@ -64,7 +74,7 @@ impl Error {
     pub const fn cache_status(&self) -> CacheStatus {
         match self {
             Self::RememberedNotFound => CacheStatus::Negative,
-            Self::Offline { .. } | Self::NotStored => CacheStatus::Refused,
+            Self::Offline { .. } | Self::NotStored | Self::LeftAlone { .. } => CacheStatus::Refused,
             Self::NotOffered(_) | Self::Publish(_) | Self::Internal(_) => CacheStatus::Own,
             Self::NotFound
             | Self::Abandoned

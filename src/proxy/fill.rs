@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 use url::Url;
 
@@ -91,7 +91,14 @@ impl Fill {
             return Ok(confirmed(entry));
         }
         let located = self.engine.locate(&self.target).await?;
-        let (fetched, part) = self.fetch_or_continue(&located).await?;
+        let (mut fetched, mut part) = self.fetch_or_continue(&located).await?;
+        if part.is_none() && self.confirms_another(&fetched) {
+            self.underway.store(true, Relaxed);
+            (fetched, part) = (
+                self.fetch(&located, &located.urls, Wanted::Whole).await?,
+                None,
+            );
+        }
         let answer = match part {
             Some(_) => Answer::Body,
             None => self.answer(&fetched),
@@ -127,7 +134,9 @@ impl Fill {
     fn answer(&self, fetched: &Fetched) -> Answer {
         let answer = Answer::of_status(fetched.status.as_u16());
         let elsewhere = |seen: &Arc<Entry>| seen.url != fetched.url.as_str();
-        if answer == Answer::NotModified && self.seen.as_ref().is_none_or(elsewhere) {
+        if answer == Answer::NotModified
+            && (self.seen.as_ref().is_none_or(elsewhere) || self.confirms_another(fetched))
+        {
             return Answer::Unavailable;
         }
         if fetched.status == http::StatusCode::GONE && self.engine.feed.is_folder() {
@@ -144,6 +153,21 @@ impl Fill {
         (!same && !entry.is_absent() && !outdated).then_some(entry)
     }
 
+    /// Those of the stored body, for where it came from.
+    fn validators(&self, urls: &[Url], wanted: Wanted<'_>) -> &Validators {
+        let first = urls.first().map(Url::as_str);
+        match (&self.seen, wanted) {
+            (Some(seen), Wanted::Whole | Wanted::Anew)
+                if !self.underway.load(Relaxed)
+                    && !seen.is_absent()
+                    && Some(seen.url.as_str()) == first =>
+            {
+                &seen.validators
+            }
+            _ => &Validators::NONE,
+        }
+    }
+
     /// Asks for as much as is `wanted` at `urls`, which are some of those located.
     pub(super) async fn fetch(
         &self,
@@ -152,18 +176,7 @@ impl Fill {
         wanted: Wanted<'_>,
     ) -> Result<Fetched, Error> {
         let rule = self.target.rule;
-        let none = Validators::default();
-        let first = urls.first().map(Url::as_str);
-        let validators = match (&self.seen, wanted) {
-            (Some(seen), Wanted::Whole | Wanted::Anew)
-                if !self.underway.load(Relaxed)
-                    && !seen.is_absent()
-                    && Some(seen.url.as_str()) == first =>
-            {
-                &seen.validators
-            }
-            _ => &none,
-        };
+        let validators = self.validators(urls, wanted);
         let (encoding, size_max) = match rule.view {
             View::Raw => (Encoding::Identity, self.engine.options.package_size_max),
             _ => (Encoding::Gzip, self.engine.options.document_size_max),
@@ -178,6 +191,8 @@ impl Fill {
             identity: &self.identity,
             size_max,
             question: rule.class == Class::Query,
+            // Who has something stored is served that, and who searches asks again.
+            patient: self.awaited && self.seen.is_none() && rule.class != Class::Query,
         };
         self.engine.fetch(rule, fetch).await
     }
@@ -334,7 +349,7 @@ impl Fill {
     }
 
     /// Whether a push or deletion through nugate has changed what is stored.
-    fn is_outdated(&self) -> bool {
+    pub(super) fn is_outdated(&self) -> bool {
         let checked_at = self.seen.as_ref().map(|seen| seen.checked_at);
         checked_at.is_some_and(|at| self.engine.is_outdated(&self.target, at))
     }
@@ -357,7 +372,7 @@ impl Fill {
         Entry {
             body: None,
             url: url.to_owned(),
-            validators: validators_of(headers),
+            validators: Validators::of(headers),
             content_type: headers
                 .get(CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok())
@@ -375,13 +390,5 @@ impl Fill {
             .revalidations
             .with_label_values(&[outcome])
             .inc();
-    }
-}
-
-/// Validators of a response.
-pub(super) fn validators_of(headers: &HeaderMap) -> Validators {
-    Validators {
-        etag: headers.get(ETAG).cloned(),
-        last_modified: headers.get(LAST_MODIFIED).cloned(),
     }
 }

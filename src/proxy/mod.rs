@@ -6,6 +6,7 @@
 mod again;
 mod backoff;
 mod discovery;
+mod doubt;
 mod engine;
 mod error;
 mod fill;
@@ -126,7 +127,10 @@ impl Proxy {
         let entry = entry.filter(|entry| !entry.is_absent() || !self.is_outdated(request, entry));
         let verdict = self.judge(key, entry.as_deref(), request);
         let (entry, cache) = match (verdict, entry) {
-            (Verdict::Absent, _) => return Err(Error::RememberedNotFound),
+            (Verdict::Absent, Some(entry)) => {
+                engine.probe(key, &request.target, &entry);
+                return Err(Error::RememberedNotFound);
+            }
             (Verdict::Refuse, _) => return Err(self.refusal(request)),
             (Verdict::Fresh, Some(entry)) => (entry, CacheStatus::Hit),
             (Verdict::FreshEnough, Some(entry)) => {
@@ -134,6 +138,7 @@ impl Proxy {
                 (entry, CacheStatus::HitStale)
             }
             (Verdict::BackedOff, Some(entry)) => {
+                engine.probe(key, &request.target, &entry);
                 (entry, CacheStatus::Stale(StaleReason::BackedOff))
             }
             (_, entry) => {
@@ -161,7 +166,7 @@ impl Proxy {
                 network: options.network,
                 directives,
                 outdated: entry.is_some_and(|entry| self.is_outdated(request, entry)),
-                backing_off: self.0.backoff.holds(key, now),
+                backing_off: self.0.is_backing_off(key, entry),
                 now,
             },
         )
@@ -315,6 +320,7 @@ impl Proxy {
             identity: &request.identity,
             size_max: u64::MAX,
             question: request.target.rule.class == Class::Query,
+            patient: true,
         };
         let fetched = engine.fetch(request.target.rule, fetch).await?;
         let status = fetched.status.as_u16();

@@ -14,7 +14,7 @@ use crate::observe::StaleReason;
 use crate::policy::class::Class;
 use crate::policy::{Answer, Step, absorb};
 use crate::proxy::error::Error;
-use crate::proxy::fill::{Fill, validators_of};
+use crate::proxy::fill::Fill;
 use crate::proxy::flight::Outcome;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::verify::{Finding, conclude};
@@ -93,6 +93,9 @@ impl Fill {
         if entry.body.is_some_and(|stored| self.contradicts(stored)) {
             return Ok(self.keep_first().await);
         }
+        if self.goes_back(&finished, &entry).await? {
+            return Ok(self.keep_newer().await);
+        }
         if !finished.draft.is_passed_on() {
             return self.land_body(finished, entry, keep).await;
         }
@@ -169,7 +172,7 @@ impl Fill {
             return Err(Error::unusable("the upstream answered 304 to a plain request").into());
         };
         // Fields that a 304 has replace the stored ones, the others stay (RFC 9111 section 3.2).
-        let sent = validators_of(headers);
+        let sent = Validators::of(headers);
         let validators = Validators {
             etag: sent.etag.or_else(|| seen.validators.etag.clone()),
             last_modified: sent
@@ -263,7 +266,10 @@ impl Fill {
             return failed(missed.error, "abandoned");
         }
         let now = self.engine.clock.now();
-        self.engine.backoff.failed(self.pilot.key(), now);
+        // A host that is left alone was not asked for this key.
+        if !matches!(missed.error, Error::LeftAlone { .. }) {
+            self.engine.backoff.failed(self.pilot.key(), now);
+        }
         if self.seen.is_some() {
             self.count_revalidation("failed");
         }

@@ -1,6 +1,6 @@
 //! A response on its way, and those that say why there is no document.
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::nuget::route::RouteError;
@@ -8,7 +8,7 @@ use crate::observe::CacheStatus;
 use crate::proxy;
 use crate::server::base::BaseError;
 use crate::server::body::ResponseBody;
-use crate::server::error::{is_worth_a_warning, status_of};
+use crate::server::error::{is_worth_a_warning, retry_after, status_of};
 use crate::server::handle::WARNING;
 use crate::server::own;
 
@@ -50,6 +50,9 @@ pub(super) fn refused(error: &proxy::Error, resource: &'static str) -> Answer {
 /// The response that says what failed.
 pub(super) fn failure(error: &proxy::Error) -> Response<ResponseBody> {
     let mut response = own::text(status_of(error), format!("{error}\n"));
+    if let Some(seconds) = retry_after(error) {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
     if is_worth_a_warning(error) {
         insert_warning(&mut response, &format!("nugate: {error}"));
     }

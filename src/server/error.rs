@@ -27,8 +27,19 @@ pub fn status_of(error: &Error) -> StatusCode {
             PublishError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
             PublishError::Cut | PublishError::Unidentified => StatusCode::BAD_REQUEST,
         },
-        Error::Abandoned | Error::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::LeftAlone { limited: true, .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::LeftAlone { limited: false, .. } | Error::Abandoned | Error::Lost(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// After how many seconds the client may ask again (RFC 9110 section 10.2.3).
+pub const fn retry_after(error: &Error) -> Option<u64> {
+    match error {
+        Error::LeftAlone { seconds, .. } => Some(*seconds),
+        _ => None,
     }
 }
 
@@ -52,6 +63,12 @@ mod tests {
             cause: "x".into(),
             timeout,
         };
+        let left_alone = |limited| Error::LeftAlone {
+            cause: "x".into(),
+            seconds: 7,
+            limited,
+        };
+        assert_eq!(retry_after(&left_alone(true)), Some(7));
         let lost = Stored {
             digest: Digest::of(b""),
             size: 0,
@@ -66,6 +83,8 @@ mod tests {
             (upstream(true), 504),
             (upstream(false), 502),
             (Error::TooLarge("x".into()), 502),
+            (left_alone(true), 429),
+            (left_alone(false), 503),
             (PublishError::Refused("x".into()).into(), 403),
             (PublishError::Offline.into(), 504),
             (Error::Refused(400), 400),

@@ -18,8 +18,9 @@ use crate::proxy::{Body, Error, Reply, Request};
 use crate::server::body::{BodyError, ResponseBody};
 
 /// Without a document after this time, the head is sent: later than the upstream's own head is
-/// waited for by default, so that its failure is still told by a status.
-pub const PATIENCE: Duration = Duration::from_secs(70);
+/// waited for by default, and than a request is held for it, so that its failure is still told by a
+/// status.
+pub const PATIENCE: Duration = Duration::from_secs(85);
 
 /// The longest time between two pieces of white space.
 pub const PULSE: Duration = Duration::from_secs(5);

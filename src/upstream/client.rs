@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use super::reach::{Reach, Resolver};
+use super::reach::{self, Reach};
 
 const POOL_IDLE: Duration = Duration::from_mins(1);
 const TCP_KEEP_ALIVE: Duration = Duration::from_mins(1);
@@ -33,7 +33,7 @@ const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 pub(super) type Client<B = Empty<Bytes>> = legacy::Client<Connector, B>;
 
 /// How connections are made; clients that share it share what is known of certificates.
-pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
+pub(super) type Connector = HttpsConnector<HttpConnector<reach::Resolver>>;
 
 /// A client with a pool of connections.
 pub(super) fn build<B>(connector: Connector) -> Client<B>
@@ -63,7 +63,7 @@ pub(super) fn connector(
     extra_roots: Vec<CertificateDer<'static>>,
     reach: Reach,
 ) -> Result<Connector, rustls::Error> {
-    let mut http = HttpConnector::new_with_resolver(Resolver::new(reach));
+    let mut http = HttpConnector::new_with_resolver(reach::Resolver::new(reach));
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(TCP_KEEP_ALIVE));

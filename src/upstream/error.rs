@@ -17,8 +17,10 @@ use url::Url;
 /// What kind of failure an [`UpstreamError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// No TCP connection: refused, unreachable, or not within the connect limit.
+    /// No TCP connection: refused or unreachable.
     Connect,
+    /// No TCP connection within the connect limit.
+    ConnectTimeout,
     /// The name of the host has no address.
     Dns,
     /// The TLS handshake failed: certificate not trusted, expired, for another name.
@@ -41,13 +43,17 @@ pub enum Kind {
     Folder,
     /// Too many requests wait for this feed already, or one waited too long for its turn.
     Busy,
+    /// Not asked: the host failed again and again.
+    Open,
+    /// Not asked: the host asked to be left alone (`Retry-After`).
+    Limited,
 }
 
 impl Kind {
     /// The metric label: a closed set, so statuses are one.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Connect => "connect",
+            Self::Connect | Self::ConnectTimeout => "connect",
             Self::Dns => "dns",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
@@ -60,6 +66,8 @@ impl Kind {
             Self::Protocol => "protocol",
             Self::Folder => "folder",
             Self::Busy => "busy",
+            Self::Open => "open",
+            Self::Limited => "limited",
         }
     }
 }
@@ -72,7 +80,7 @@ pub struct UpstreamError {
     pub kind: Kind,
     /// Method and URL without query, then the reason.
     pub context: String,
-    /// How long the upstream asked to be left alone (RFC 9110 section 10.2.3).
+    /// How long the upstream asked to be left alone (RFC 9110 section 10.2.3), or is.
     pub retry_after: Option<Duration>,
     /// The error below, if there is one.
     #[source]
@@ -108,8 +116,22 @@ impl UpstreamError {
     pub const fn retryable(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Connect | Kind::Dns | Kind::Timeout | Kind::Cut | Kind::Status(_) | Kind::Busy
+            Kind::Connect
+                | Kind::ConnectTimeout
+                | Kind::Dns
+                | Kind::Timeout
+                | Kind::Cut
+                | Kind::Status(_)
+                | Kind::Busy
+                | Kind::Open
+                | Kind::Limited
         )
+    }
+
+    /// The reason, without method and URL.
+    pub(super) fn why(&self) -> &str {
+        let context = &self.context;
+        context.split_once(": ").map_or(context, |(_, why)| why)
     }
 
     /// The error for a request that ended before its response head.
@@ -118,7 +140,7 @@ impl UpstreamError {
         let why = match kind {
             Kind::Dns => "cannot resolve the host",
             Kind::Tls => "tls handshake failed",
-            Kind::Connect => "cannot connect",
+            Kind::Connect | Kind::ConnectTimeout => "cannot connect",
             Kind::Protocol => "not a valid response",
             _ => "connection lost before the response",
         };
@@ -161,7 +183,15 @@ fn send_kind(error: &hyper_util::client::legacy::Error) -> Kind {
     if error.is_connect() {
         // hyper-util's connector gives no other sign of a failed look-up than this text.
         let dns = chain(error).any(|cause| cause.to_string() == "dns error");
-        return if dns { Kind::Dns } else { Kind::Connect };
+        let late = chain(error).any(|cause| {
+            let io = cause.downcast_ref::<io::Error>();
+            io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
+        });
+        return match (dns, late) {
+            (true, _) => Kind::Dns,
+            (_, true) => Kind::ConnectTimeout,
+            _ => Kind::Connect,
+        };
     }
     let parse = chain(error).any(|cause| {
         let http = cause.downcast_ref::<hyper::Error>();
@@ -235,6 +265,8 @@ mod tests {
             Kind::Cut,
             Kind::Status(503),
             Kind::Busy,
+            Kind::Open,
+            Kind::Limited,
         ] {
             check(kind, true);
         }

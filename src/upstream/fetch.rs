@@ -21,13 +21,16 @@ use url::Url;
 
 use super::Feed;
 use super::body::{Limits, UpstreamBody};
+use super::breaker::WISH_MAX;
 use super::credential::Trail;
 use super::error::{Kind, UpstreamError, describe};
+use super::hold::Held;
+use super::hosts::Ticket;
 use super::limit::Permit;
 use super::redirect::{self, REDIRECTS_MAX};
 use super::rest::Wanted;
 use super::retry::{self, Schedule};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::entry::Validators;
 
 pub(super) const OWN_AGENT: HeaderValue =
@@ -82,6 +85,8 @@ pub struct Fetch<'a> {
     /// Whether it is a question that anybody can make up, such as a search: these have at most half
     /// of the feed's connections.
     pub question: bool,
+    /// Whether it waits while the upstream asks to be left alone, instead of failing.
+    pub patient: bool,
 }
 
 /// A response whose body is still arriving.
@@ -105,44 +110,85 @@ impl Feed {
     /// Asks for a document until there is a response to judge. Errors are those of the last
     /// attempt; [`Kind::Status`] if it was a passing one.
     pub async fn fetch(&self, request: Fetch<'_>) -> Result<Fetched, UpstreamError> {
-        let mut schedule = Schedule::new(request.urls.len(), self.options.attempts);
         if request.urls.is_empty() {
             let what = format!("feed {}", self.name());
             return Err(UpstreamError::new(Kind::Protocol, &what, "no url to ask"));
         }
+        self.budget.earn(self.hosts.clock().now());
+        let mut made = 0;
+        let mut held = Held::default();
         loop {
-            let url = &request.urls[schedule.begin()];
-            let error = match self.attempt(&request, url).await {
+            let mut schedule = Schedule::new(request.urls.len(), self.options.attempts);
+            let result = self.attempts(&request, &mut schedule).await;
+            made += schedule.made();
+            match result {
                 Ok(fetched) => {
-                    let attempts = schedule.made();
                     return Ok(Fetched {
-                        attempts,
+                        attempts: made,
                         ..fetched
                     });
                 }
+                // No permit is held meanwhile.
+                Err(error) if request.patient && self.hold(&request, &error, &mut held).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn attempts(
+        &self,
+        request: &Fetch<'_>,
+        schedule: &mut Schedule,
+    ) -> Result<Fetched, UpstreamError> {
+        loop {
+            let url = &request.urls[schedule.begin()];
+            let error = match self.attempt(request, url).await {
+                Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
             let Some(delay) = schedule.after(&error) else {
                 return Err(error);
             };
+            // Another host is no retry.
+            if !delay.is_zero() && !self.may_retry() {
+                return Err(error);
+            }
             tracing::debug!(feed = self.name(), %error, ?delay, "upstream is asked again");
             tokio::time::sleep(delay).await;
         }
     }
 
+    fn may_retry(&self) -> bool {
+        let allowed = self.budget.spend(self.hosts.clock().now());
+        if let Some(metrics) = self.hosts.metrics() {
+            let outcome = if allowed { "made" } else { "denied" };
+            let retries = &metrics.upstream_retries;
+            retries.with_label_values(&[self.name(), outcome]).inc();
+        }
+        allowed
+    }
+
     async fn attempt(&self, request: &Fetch<'_>, url: &Url) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, url);
+        if let Some(folder) = &self.folder {
+            let permit = self.gate.admit(&what).await?;
+            return self.ask_folder(folder, (request, url), permit).await;
+        }
+        self.hosts.look(url, &what)?;
         let permit = if request.question {
             self.gate.admit_question(&what).await?
         } else {
             self.gate.admit(&what).await?
         };
-        if let Some(folder) = &self.folder {
-            return self.ask_folder(folder, (request, url), permit).await;
-        }
         let asked = (&request.method, url, request.size_max);
-        self.answered(asked, permit, self.follow(request, url))
-            .await
+        let mut ticket = None;
+        let answer = self.follow(request, url, &mut ticket);
+        let answered = self.answered(asked, permit, answer).await;
+        // It is still here if the last host that was asked gave no answer.
+        if let (Err(error), Some(ticket)) = (&answered, ticket) {
+            ticket.failed(error);
+        }
+        answered
     }
 
     /// The head of an answer, waited for no longer than it may take, and its body still to come.
@@ -178,10 +224,11 @@ impl Feed {
     }
 
     /// The response at the end of the redirects that begin at `start`.
-    async fn follow(
-        &self,
+    async fn follow<'a>(
+        &'a self,
         request: &Fetch<'_>,
         start: &Url,
+        ticket: &mut Option<Ticket<'a>>,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let rules = redirect::Rules {
             feed: &self.options.name,
@@ -195,11 +242,13 @@ impl Feed {
             let what = describe(&request.method, &url);
             let mut headers = headers(request, start, url.origin() == start.origin());
             trail.authorize(&url, &mut headers);
+            *ticket = Some(self.hosts.enter(&url, &what)?);
             let response = self.send(&request.method, &url, headers).await?;
             let status = response.status();
+            let wish = self.answered_by(ticket, &response);
             if retry::is_passing(status.as_u16()) {
                 let mut error = UpstreamError::new(Kind::Status(status.as_u16()), &what, status);
-                error.retry_after = retry::retry_after(response.headers(), Clock::System.now());
+                error.retry_after = wish;
                 drain(response).await;
                 return Err(error);
             }
@@ -214,6 +263,20 @@ impl Feed {
         let what = describe(&request.method, start);
         let why = format!("more than {REDIRECTS_MAX} redirects");
         Err(UpstreamError::new(Kind::Redirect, &what, why))
+    }
+
+    /// Notes that a host answered, and for how long it asks to be left alone.
+    pub(super) fn answered_by(
+        &self,
+        ticket: &mut Option<Ticket<'_>>,
+        response: &Response<Incoming>,
+    ) -> Option<Duration> {
+        let wish = retry::retry_after(response.headers(), self.hosts.clock().now());
+        let wish = wish.map(|wish| wish.min(WISH_MAX));
+        if let Some(ticket) = ticket.take() {
+            ticket.answered(response.status().as_u16(), wish);
+        }
+        wish
     }
 
     pub(super) async fn send(

@@ -8,12 +8,15 @@
 //! error only if it is whole; every wait and every queue has a bound.
 
 mod body;
+mod breaker;
 mod checksum;
 mod client;
 mod credential;
 mod decode;
 mod error;
 mod fetch;
+mod hold;
+mod hosts;
 mod limit;
 mod local;
 mod pass;
@@ -21,18 +24,23 @@ mod push;
 mod reach;
 mod redirect;
 mod relay;
+mod resolve;
 mod rest;
 mod retry;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use url::Url;
 
+use crate::clock::Clock;
 use crate::config::Credential;
 use crate::folder::Folder;
+use crate::observe::Metrics;
+use breaker::Way;
 
 pub use body::UpstreamBody;
 pub use checksum::{Algorithm, Checksum, checksums};
@@ -61,6 +69,8 @@ pub struct FeedOptions {
     pub idle_timeout: Duration,
     /// How often a request is made at most when it fails; each of its URLs is tried once anyway.
     pub attempts: u32,
+    /// Longest time a request waits for a host that asked to be left alone.
+    pub hold: Duration,
     /// Most requests at a time; further ones wait.
     pub connections_max: usize,
     /// Most requests begun in a second; 0 is any number.
@@ -78,6 +88,9 @@ pub struct Feed {
     options: FeedOptions,
     client: client::Client,
     gate: limit::Gate,
+    hosts: hosts::Hosts,
+    budget: retry::Budget,
+    holding: hold::Holding,
     /// For pushes: each on a connection of its own.
     pusher: client::Client<push::RelayBody>,
     push_gate: limit::Gate,
@@ -126,6 +139,9 @@ impl Feed {
         );
         let push_gate = limit::Gate::new(&options.name, push::PUSHES_MAX, 0);
         Ok(Self {
+            hosts: hosts::Hosts::new(&options.name),
+            budget: retry::Budget::default(),
+            holding: hold::Holding::default(),
             options,
             client: client::build(connector.clone()),
             gate,
@@ -135,6 +151,31 @@ impl Feed {
             reach,
             folder,
         })
+    }
+
+    /// The same, by this clock, and counted in these series.
+    #[must_use]
+    pub fn observed(mut self, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        self.hosts.observe(clock, metrics);
+        self
+    }
+
+    /// Whether the host of `url` is left alone because it failed or asked for it: what is stored is
+    /// to be served without asking.
+    pub fn is_left_alone(&self, url: &str) -> bool {
+        self.way(url) != Way::Free
+    }
+
+    /// Whether a request for `url` would be the one that finds out if its host answers again.
+    pub fn is_probe_due(&self, url: &str) -> bool {
+        self.way(url) == Way::Probe
+    }
+
+    fn way(&self, url: &str) -> Way {
+        if self.hosts.are_well() {
+            return Way::Free;
+        }
+        Url::parse(url).map_or(Way::Free, |url| self.hosts.way(&url))
     }
 
     /// Its name in the configuration.

@@ -17,6 +17,7 @@ use url::Url;
 use super::Feed;
 use super::error::{Kind, UpstreamError, describe};
 use super::fetch::{Fetched, OWN_AGENT, OWN_VIA, drain};
+use super::hosts::Ticket;
 use super::redirect::{self, REDIRECTS_MAX};
 
 /// Fields that say what the client wants of a resource.
@@ -53,13 +54,24 @@ impl Feed {
     /// Asks once, without the feed's credential; any status but a redirect is an answer.
     pub async fn pass(&self, request: Pass<'_>) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, request.url);
+        self.hosts.look(request.url, &what)?;
         let permit = self.gate.admit(&what).await?;
         let asked = (&request.method, request.url, request.size_max);
-        self.answered(asked, permit, self.lead(&request)).await
+        let mut ticket = None;
+        let answer = self.lead(&request, &mut ticket);
+        let answered = self.answered(asked, permit, answer).await;
+        if let (Err(error), Some(ticket)) = (&answered, ticket) {
+            ticket.failed(error);
+        }
+        answered
     }
 
     /// The response at the end of the redirects.
-    async fn lead(&self, request: &Pass<'_>) -> Result<Response<Incoming>, UpstreamError> {
+    async fn lead<'a>(
+        &'a self,
+        request: &Pass<'_>,
+        ticket: &mut Option<Ticket<'a>>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let rules = redirect::Rules {
             feed: &self.options.name,
             url: &self.options.url,
@@ -68,12 +80,14 @@ impl Feed {
         };
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
+            let what = describe(&request.method, &url);
             let headers = headers(request, url.origin() == request.url.origin());
+            *ticket = Some(self.hosts.enter(&url, &what)?);
             let response = self.send(&request.method, &url, headers).await?;
+            self.answered_by(ticket, &response);
             if !redirect::is_redirect(response.status()) {
                 return Ok(response);
             }
-            let what = describe(&request.method, &url);
             url = rules
                 .follow(&url, response.headers())
                 .map_err(|refusal| UpstreamError::new(Kind::Redirect, &what, refusal))?;

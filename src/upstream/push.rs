@@ -143,6 +143,7 @@ impl Feed {
             return Err(PushError::TooLarge(push.size_max));
         }
         let permit = self.push_gate.admit(&what).await?;
+        let ticket = self.hosts.enter_push(push.url, &what)?;
         let (feeder, body) = relay(upload.size_hint().exact());
         let limits = Limits {
             idle: self.options.idle_timeout,
@@ -153,7 +154,14 @@ impl Feed {
             UPLOAD_TIME,
             pump(&what, upload, (feeder, limits), tap)
         ));
-        let mut answering = pin!(self.ask(&push, &what, body));
+        let mut answering = pin!(async {
+            let answer = self.ask(&push, &what, body).await;
+            match &answer {
+                Ok(response) => ticket.answered_push(response.status().as_u16()),
+                Err(error) => ticket.failed(error),
+            }
+            answer
+        });
         let mut sent = false;
         let response = tokio::select! {
             biased;

@@ -13,11 +13,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::FeedOptions;
+use super::{FeedOptions, resolve};
 
 /// Why an address is not asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,14 +131,14 @@ const fn is_on_link(ip: IpAddr) -> bool {
 /// Looks names up, and leaves out the addresses that the feed must not lead to.
 #[derive(Clone)]
 pub(super) struct Resolver {
-    inner: GaiResolver,
+    inner: resolve::Resolver,
     reach: Reach,
 }
 
 impl Resolver {
     pub(super) fn new(reach: Reach) -> Self {
         Self {
-            inner: GaiResolver::new(),
+            inner: resolve::Resolver::system(),
             reach,
         }
     }
@@ -182,6 +182,7 @@ mod tests {
             connections_max: 1,
             requests_per_second: 0,
             extra_roots: Vec::new(),
+            hold: Duration::ZERO,
             credential: None,
             pass_types: Vec::new(),
         })

@@ -1,8 +1,10 @@
 //! When a request that brought no usable response is made again, and at which URL.
 //!
 //! Only requests without a response head get here: a body that broke off is resumed or given up by
-//! whoever reads it.
+//! whoever reads it. Repeating has a budget, so that retries do not multiply the load on a feed that
+//! is failing because of it.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -74,25 +76,60 @@ impl Schedule {
         match error.kind {
             _ if self.made >= self.attempts => None,
             // These cost the full time limit, or do not pass by themselves: another host at most.
-            Kind::Timeout | Kind::Tls => untried.then_some(Duration::ZERO),
+            Kind::Timeout | Kind::ConnectTimeout | Kind::Tls | Kind::Open | Kind::Limited => {
+                untried.then_some(Duration::ZERO)
+            }
             Kind::Connect | Kind::Dns | Kind::Cut | Kind::Status(_) if untried => {
                 Some(Duration::ZERO)
             }
-            Kind::Connect | Kind::Dns | Kind::Cut | Kind::Status(_) => {
-                self.pause(error.retry_after)
-            }
+            // A host that asks to be left alone is.
+            Kind::Status(_) if error.retry_after.is_some_and(|wish| !wish.is_zero()) => None,
+            Kind::Connect | Kind::Dns | Kind::Cut | Kind::Status(_) => self.delays.next(),
             _ => None,
         }
     }
+}
 
-    /// An upstream that asks for a longer rest than is worth waiting for is left alone.
-    fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        let delay = self.delays.next()?;
-        match asked {
-            Some(asked) if asked > DELAY_MAX => None,
-            Some(asked) => Some(delay.max(asked)),
-            None => Some(delay),
+/// Of the requests of one window a fifth may be repeated, and in any case [`RETRIES_FREE`].
+#[derive(Debug, Default)]
+pub(super) struct Budget(Mutex<Spent>);
+
+#[derive(Debug, Default)]
+struct Spent {
+    since: Time,
+    requests: u32,
+    retries: u32,
+}
+
+/// How long requests and retries are counted together.
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+/// Retries in a window that need no requests to pay for them.
+const RETRIES_FREE: u32 = 10;
+
+impl Budget {
+    /// A request is made for the first time at `now`.
+    pub(super) fn earn(&self, now: Time) {
+        let mut spent = self.window(now);
+        spent.requests = spent.requests.saturating_add(1);
+    }
+
+    /// Whether a request may be repeated at `now`; counts it as repeated.
+    pub(super) fn spend(&self, now: Time) -> bool {
+        let mut spent = self.window(now);
+        let allowed = spent.retries < RETRIES_FREE.saturating_add(spent.requests / 5);
+        spent.retries += u32::from(allowed);
+        allowed
+    }
+
+    fn window(&self, now: Time) -> MutexGuard<'_, Spent> {
+        let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < spent.since || now.since(spent.since) >= BUDGET_WINDOW {
+            *spent = Spent {
+                since: now,
+                ..Spent::default()
+            };
         }
+        spent
     }
 }
 
@@ -139,6 +176,9 @@ mod tests {
             &[(0, false), (1, false), (2, false)],
         );
         check(2, 5, Kind::Timeout, &[(0, false), (1, false)]);
+        check(2, 5, Kind::ConnectTimeout, &[(0, false), (1, false)]);
+        check(2, 5, Kind::Open, &[(0, false), (1, false)]);
+        check(1, 5, Kind::Limited, &[(0, false)]);
         check(2, 5, Kind::Tls, &[(0, false), (1, false)]);
         check(2, 5, Kind::Redirect, &[(0, false)]);
         check(1, 0, Kind::Connect, &[(0, false)]);
@@ -151,9 +191,25 @@ mod tests {
             schedule.begin();
             schedule.after(&error(Kind::Status(503), asked))
         };
-        assert!(wait(Some(3)).unwrap() >= Duration::from_secs(3));
+        assert!(wait(None).unwrap() >= DELAY_FIRST);
         assert!(wait(Some(0)).unwrap() >= DELAY_FIRST);
-        assert_eq!(wait(Some(6)), None);
+        assert_eq!(wait(Some(1)), None);
+    }
+
+    #[test]
+    fn retries_have_a_budget() {
+        let (budget, mut now) = (Budget::default(), Time::from_millis(50_000));
+        let spend = |now| (0..1000).filter(|_| budget.spend(now)).count();
+        assert_eq!(spend(now), 10);
+        for _ in 0..100 {
+            budget.earn(now);
+        }
+        assert_eq!(spend(now), 20);
+        now = now.plus(Duration::from_millis(9999));
+        assert_eq!(spend(now), 0);
+        now = now.plus(Duration::from_millis(1));
+        assert_eq!(spend(now), 10);
+        assert_eq!(spend(Time::from_millis(0)), 10, "a clock that was set back");
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Client {
             header_timeout: WAIT,
             idle_timeout: WAIT,
             attempts: 1,
+            hold: Duration::ZERO,
             connections_max: 1,
             requests_per_second: 0,
             extra_roots: Vec::new(),
@@ -251,6 +252,7 @@ impl Client {
             identity: &ClientIdentity::default(),
             size_max: SIZE_MAX,
             question: false,
+            patient: false,
         };
         let mut answer = self.feed.fetch(request).await?;
         let mut body = BytesMut::new();

@@ -299,13 +299,13 @@ async fn a_part_goes_on_as_another_draft() {
     let bytes = pattern(300_000);
     let (mut writer, draft) = new_in(&dir);
     write_in_blocks(&mut writer, &bytes[..200_000], 60_000).await;
-    let reader = draft.reader();
+    let reader = draft.reader().unwrap();
     let part = writer.into_part().unwrap();
     assert_eq!(part.length(), 200_000);
     assert!(read_to_end(reader).await.is_err(), "the first draft failed");
 
     let (mut writer, draft) = DraftWriter::from_part(dir.path().into(), part);
-    let mut reader = draft.reader();
+    let mut reader = draft.reader().unwrap();
     let mut got = read_available(&mut reader, 200_000 - HOLD).await;
     write_in_blocks(&mut writer, &bytes[200_000..], 60_000).await;
     let finished = writer.finish().unwrap();

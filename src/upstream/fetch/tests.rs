@@ -101,6 +101,7 @@ fn options(url: &Url) -> FeedOptions {
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(10),
         attempts: 2,
+        hold: Duration::ZERO,
         connections_max: 4,
         requests_per_second: 0,
         extra_roots: Vec::new(),
@@ -116,6 +117,7 @@ struct Given {
     identity: ClientIdentity,
     allowed: HashSet<String>,
     size_max: u64,
+    patient: bool,
 }
 
 impl Given {
@@ -127,6 +129,7 @@ impl Given {
             identity: ClientIdentity::default(),
             allowed: HashSet::new(),
             size_max: 1024 * 1024,
+            patient: false,
         }
     }
 
@@ -141,6 +144,7 @@ impl Given {
             identity: &self.identity,
             size_max: self.size_max,
             question: false,
+            patient: self.patient,
         }
     }
 

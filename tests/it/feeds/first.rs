@@ -105,7 +105,9 @@ async fn a_first_feed_that_is_down_is_no_404_and_no_reason_to_go_on() {
             continue;
         }
         let answer = world.get(&path).await;
-        assert_eq!(answer.status, 502, "{path}: {}", answer.text());
+        // 503 once its host is left alone.
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 502 | 503), "{path}: {}", answer.text());
     }
     assert_eq!(world.asked("public"), [0, 0]);
 }

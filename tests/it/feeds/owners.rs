@@ -50,7 +50,9 @@ async fn an_owner_that_is_down_fails_and_nobody_else_is_asked() {
     world.ups[1].down().await;
     for path in documents(OWNED) {
         let answer = world.get(&path).await;
-        assert_eq!(answer.status, 502, "{path}: {}", answer.text());
+        // 503 once its host is left alone.
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 502 | 503), "{path}: {}", answer.text());
     }
     assert_eq!(world.asked("contoso"), [0, 0]);
     assert_eq!(world.get("flat/other/index.json").await.status, 200);

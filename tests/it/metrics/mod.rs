@@ -247,6 +247,7 @@ async fn no_label_comes_from_a_request() {
         "outcome",
         "reason",
         "resource",
+        "state",
         "status",
         "tier",
     ];

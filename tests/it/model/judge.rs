@@ -11,7 +11,7 @@ const NEGATIVE: u64 = 30;
 impl Run {
     pub(super) fn judge(&mut self, place: usize, answer: hyper::Result<Response>) {
         let now = self.world.clock.now();
-        let troubled = self.down
+        let mut troubled = self.down
             || self.scripted.contains(&place)
             || self.trouble.get(&place).is_some_and(|until| now <= *until);
         let Ok(response) = answer else {
@@ -20,6 +20,14 @@ impl Run {
         };
         let status = response.status.as_u16();
         let cache = response.header("cache-status");
+        // The trouble of some documents can be that of their host.
+        troubled |= self.trouble.values().any(|until| now <= *until)
+            && matches!(
+                cache,
+                "nugate; detail=not-stored"
+                    | "nugate; hit; detail=backed-off"
+                    | "nugate; hit; detail=negative"
+            );
         let line = format!(" {status} ({cache})");
         if !self.history.ends_with(&line) {
             self.history.push_str(&line);

@@ -281,6 +281,7 @@ pub fn settings(index: &str) -> Settings {
             web_links: WebLinks::Keep,
             // The service index is then made of the upstream's alone.
             v2: false,
+            keep_newer: true,
             publish: Publish::Relay,
             push_key: None,
             publish_timeout: PATIENCE,
@@ -297,6 +298,7 @@ pub fn settings(index: &str) -> Settings {
             header_timeout: PATIENCE,
             idle_timeout: PATIENCE,
             attempts: 1,
+            hold: Duration::ZERO,
             connections_max: 64,
             requests_per_second: 0,
             extra_roots: Vec::new(),

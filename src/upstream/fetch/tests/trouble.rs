@@ -1,6 +1,7 @@
 //! Failing upstreams, redirects, limits.
 
 use super::*;
+use crate::upstream::hold::HELD_MAX;
 
 #[tokio::test]
 async fn the_next_url_is_asked_when_one_fails() {
@@ -193,4 +194,41 @@ async fn permits_last_as_long_as_bodies() {
     );
     Given::new(&[&url]).fetch(&feed).await.unwrap_err();
     assert_eq!(feed.gate.free(), 4);
+}
+
+const LIMITED: &str =
+    "HTTP/1.1 429 X\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+
+#[tokio::test]
+async fn who_waits_for_a_host_that_asked_for_it_has_neither_permit_nor_attempt_to_lose() {
+    let (url, _requests) = server(vec![close(LIMITED), close(OK)]).await;
+    let mut options = options(&url);
+    (options.attempts, options.hold) = (1, Duration::from_secs(30));
+    let feed = Feed::new(options).unwrap();
+    let mut given = Given::new(&[&url]);
+    given.patient = true;
+    let fetching = given.fetch(&feed);
+    let looking = async {
+        while feed.holding.0.available_permits() == HELD_MAX {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(feed.gate.free(), 4);
+    };
+    let fetched = tokio::join!(fetching, looking).0.unwrap();
+    assert_eq!((fetched.status, fetched.attempts), (StatusCode::OK, 2));
+}
+
+#[tokio::test]
+async fn no_more_wait_for_a_host_than_there_are_places() {
+    let (url, _requests) = server(vec![close(LIMITED), close(OK)]).await;
+    let mut options = options(&url);
+    (options.attempts, options.hold) = (1, Duration::from_secs(30));
+    let feed = Feed::new(options).unwrap();
+    let places = u32::try_from(HELD_MAX).unwrap();
+    let _all = feed.holding.0.try_acquire_many(places).unwrap();
+    let mut given = Given::new(&[&url]);
+    given.patient = true;
+    let error = given.fetch(&feed).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Status(429));
+    assert_eq!(given.fetch(&feed).await.unwrap_err().kind, Kind::Limited);
 }
