@@ -192,8 +192,10 @@ fn first_part(headers: &HeaderMap, body: &Bytes) -> Option<Bytes> {
     }
     let boundary = boundary.split(';').next()?.trim().trim_matches('"');
     let begin = memmem::find(body, b"\r\n\r\n")? + 4;
-    let end = memmem::find(&body[begin..], format!("\r\n--{boundary}").as_bytes())?;
-    Some(body.slice(begin..begin + end))
+    let end = begin + memmem::find(&body[begin..], format!("\n--{boundary}").as_bytes())?;
+    // NuGet 2 ends its part with LF alone, and nuget.org takes it.
+    let end = end - usize::from(body[begin..end].ends_with(b"\r"));
+    Some(body.slice(begin..end))
 }
 
 /// What a manifest says of its package.

@@ -1,24 +1,28 @@
-//! The feed, nugate in front of it, and a way to run one client in a fresh home.
+//! A source for clients, and a way to run one client in a fresh home.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use nugate::demo::{ExampleFeed, server};
+use nugate::demo::ExampleFeed;
 use nugate::entry::Digest;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+
+use crate::nugate::{Nugate, USER};
+use crate::upstream::Upstream;
 
 /// Longest run of one client, in seconds.
 const PATIENCE: &str = "300";
+
+/// `USER` as Basic credentials.
+const BASIC: &str = "Basic cmVzdG9yZXI6cGFzcyAmICJ3b3JkIg==";
 
 /// Why a case failed.
 pub type Failure = String;
@@ -26,102 +30,159 @@ pub type Failure = String;
 /// Id and version of a package, in lower case.
 pub type Identity = (String, String);
 
-/// Everything a case needs.
-pub struct Bench {
-    /// URL of the source the clients are given.
-    pub source: String,
-    /// Whether that is the feed itself.
-    pub direct: bool,
-    /// Whether nugate's feed is a folder, which knows no vulnerabilities.
-    pub folder: bool,
-    /// The feed's packages by the digest of their bytes: lower-case id and version.
-    pub packages: BTreeMap<[u8; 32], Identity>,
-    /// Folder of installed clients.
-    pub tools: PathBuf,
-    wrappers: PathBuf,
-    log: Arc<Mutex<Vec<String>>>,
-    feed: Arc<Mutex<ExampleFeed>>,
-    /// A second nugate, which speaks https with a certificate of a private authority and serves
-    /// one user; none when clients ask the feed itself.
-    guarded: Option<Nugate>,
-    _nugate: Option<Nugate>,
-    _folder: Option<TempDir>,
-    _runtime: Runtime,
+/// What the clients' source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// The feed itself, without nugate.
+    Direct,
+    /// nugate over http, open to everyone.
+    Plain,
+    /// nugate over https, with a certificate of a private authority, open to everyone.
+    Tls,
+    /// The same for one user, whom the clients are.
+    Guarded,
+    /// nugate over http, whose feed is a folder of the same packages.
+    Folder,
 }
 
-/// The one user of the guarded nugate.
-const USER: (&str, &str) = ("restorer", "pass & \"word\"");
-
-/// Folder of installed clients and of their wrappers; `Err` says what is absent.
-pub fn installed() -> Result<(PathBuf, PathBuf), String> {
-    let tools = env::var_os("NGTEST_CLIENTS").ok_or("NGTEST_CLIENTS is not set")?;
-    let tools = PathBuf::from(tools);
-    let shared = env::var_os("NGTEST_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let wrappers = shared.join("clients");
-    for folder in [&tools, &wrappers] {
-        if !folder.is_dir() {
-            return Err(format!("there is no {}", folder.display()));
+impl World {
+    /// As it is printed behind the name of a case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "no nugate",
+            Self::Plain => "http",
+            Self::Tls => "https",
+            Self::Guarded => "https as a user",
+            Self::Folder => "http, a folder",
         }
     }
-    Ok((
-        tools.canonicalize().unwrap(),
-        wrappers.canonicalize().unwrap(),
-    ))
+}
+
+/// Folders of installed clients and of their wrappers.
+#[derive(Clone)]
+pub struct Installed {
+    /// The clients.
+    pub tools: PathBuf,
+    wrappers: PathBuf,
+}
+
+impl Installed {
+    /// Where the environment says; `Err` says what is absent.
+    pub fn find() -> Result<Self, String> {
+        let tools = env::var_os("NGTEST_CLIENTS").ok_or("NGTEST_CLIENTS is not set")?;
+        let tools = PathBuf::from(tools);
+        let shared = env::var_os("NGTEST_SHARED").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+            PathBuf::from,
+        );
+        let wrappers = shared.join("clients");
+        for folder in [&tools, &wrappers] {
+            if !folder.is_dir() {
+                return Err(format!("there is no {}", folder.display()));
+            }
+        }
+        Ok(Self {
+            tools: tools.canonicalize().unwrap(),
+            wrappers: wrappers.canonicalize().unwrap(),
+        })
+    }
+}
+
+/// Everything a case needs.
+pub struct Bench {
+    /// What the source is.
+    pub world: World,
+    /// URL of the source the clients are given.
+    pub source: String,
+    /// The feed.
+    pub upstream: Arc<Upstream>,
+    /// The clients.
+    pub installed: Installed,
+    authority: Option<PathBuf>,
+    _nugate: Option<Nugate>,
+    _folder: Option<TempDir>,
 }
 
 impl Bench {
-    /// Starts the feed and nugate, or the feed alone when `NGTEST_DIRECT` is set.
-    pub fn start(feed: ExampleFeed, tools: PathBuf, wrappers: PathBuf) -> Self {
-        let direct = env::var_os("NGTEST_DIRECT").is_some();
-        // Clients refuse a plain-http source that lists the resource; nugate must leave it out.
-        let feed = if direct {
-            feed.without("RepositorySignatures")
-        } else {
-            feed
+    /// Starts what the world has besides the feed.
+    pub fn start(
+        world: World,
+        upstream: &Arc<Upstream>,
+        installed: &Installed,
+        feed: &ExampleFeed,
+    ) -> Self {
+        let folder = (world == World::Folder).then(|| folder_of(feed));
+        let nugate = match (world, &folder) {
+            (World::Direct, _) => None,
+            (_, Some(dir)) => Some(Nugate::open(&format!("folder:{}", dir.path().display()))),
+            (World::Tls, _) => Some(Nugate::tls(&upstream.index)),
+            (World::Guarded, _) => Some(Nugate::guarded(&upstream.index)),
+            (World::Plain | World::Folder, None) => Some(Nugate::open(&upstream.index)),
         };
-        let packages = feed
-            .by_commit()
-            .into_iter()
-            .map(|release| {
-                let identity = (release.package.id.to_lowercase(), release.version.lower());
-                (*Digest::of(&release.nupkg).as_bytes(), identity)
-            })
-            .collect();
-        let runtime = Runtime::new().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let feed = Arc::new(Mutex::new(feed));
-        let upstream = listen(&runtime, Arc::clone(&feed), Arc::clone(&log));
-        let nugate = (!direct).then(|| Nugate::start(&upstream));
-        let guarded = (!direct).then(|| Nugate::guarded(&upstream));
+        let source = nugate.as_ref().map_or(&upstream.index, |n| &n.source);
         Self {
-            source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
-            direct,
-            folder: false,
-            packages,
-            tools,
-            wrappers,
-            log,
-            feed,
-            guarded,
+            world,
+            source: source.clone(),
+            upstream: Arc::clone(upstream),
+            installed: installed.clone(),
+            authority: nugate.as_ref().and_then(|n| n.authority.clone()),
             _nugate: nugate,
-            _folder: None,
-            _runtime: runtime,
+            _folder: folder,
         }
     }
 
-    /// URL of the guarded source.
-    pub fn guarded_source(&self) -> Result<String, Failure> {
-        let guarded = self.guarded.as_ref().ok_or("there is none")?;
-        // Old clients know no addresses in certificates.
-        Ok(guarded.source.replace("127.0.0.1", "localhost"))
+    /// Runs a wrapper in `home` as who the world's clients are; what it printed, or why it failed.
+    pub fn run(&self, home: &Path, client: &[&str], args: &[&str]) -> Result<String, Failure> {
+        self.run_as(home, client, args, self.world == World::Guarded)
     }
 
-    /// Writes a configuration that names the guarded source and the user; its path.
-    pub fn guarded_config(&self, home: &Path) -> Result<PathBuf, Failure> {
-        let source = self.guarded_source()?;
+    /// The same as the user, or as nobody.
+    pub fn run_as(
+        &self,
+        home: &Path,
+        client: &[&str],
+        args: &[&str],
+        is_user: bool,
+    ) -> Result<String, Failure> {
+        let (wrapper, exe) = (client[0], client.get(1));
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", PATIENCE]);
+        if wrapper == "node" {
+            command.arg("node");
+        } else {
+            command
+                .arg("bash")
+                .arg(self.installed.wrappers.join(wrapper));
+        }
+        command
+            .args(args)
+            .current_dir(home)
+            .env("NG_TOOLS", &self.installed.tools)
+            .env("NG_HOME", home)
+            .stdin(Stdio::null());
+        if let Some(authority) = &self.authority {
+            if wrapper == "nuget28.sh" {
+                trust(home, authority)?;
+            }
+            command
+                .env("NG_CA", authority)
+                .env("NODE_EXTRA_CA_CERTS", authority)
+                .env("NG_INSECURE", "0");
+        }
+        if is_user {
+            self.write_config(home)?;
+            command.env("NG_USER", USER.0).env("NG_PASS", USER.1);
+        }
+        if let Some(exe) = exe {
+            command.env("NG_EXE", self.installed.tools.join(exe));
+        }
+        said(&mut command)
+    }
+
+    /// Writes the configuration that clients find in the folder they run in: it names the source
+    /// and the user.
+    fn write_config(&self, home: &Path) -> Result<(), Failure> {
+        let source = &self.source;
         let (user, password) = USER;
         let password = password.replace('&', "&amp;").replace('"', "&quot;");
         let text = format!(
@@ -131,92 +192,7 @@ impl Bench {
              <add key=\"ClearTextPassword\" value=\"{password}\" /></guarded>\
              </packageSourceCredentials></configuration>"
         );
-        let path = home.join("guarded.config");
-        fs::write(&path, text).map_err(|error| error.to_string())?;
-        Ok(path)
-    }
-
-    /// The same packages, with nugate in front of a folder that they lie in.
-    pub fn over_a_folder(self, feed: &ExampleFeed) -> Self {
-        let folder = TempDir::new().unwrap();
-        for (number, release) in feed.by_commit().into_iter().enumerate() {
-            let path = folder.path().join(format!("{number}.nupkg"));
-            fs::write(path, &release.nupkg).unwrap();
-        }
-        let nugate = Nugate::start(&format!("folder:{}", folder.path().display()));
-        Self {
-            source: nugate.source.clone(),
-            direct: false,
-            folder: true,
-            _nugate: Some(nugate),
-            _folder: Some(folder),
-            ..self
-        }
-    }
-
-    /// Runs a wrapper in `home`; what it printed, or why it failed.
-    pub fn run(&self, home: &Path, client: &[&str], args: &[&str]) -> Result<String, Failure> {
-        self.run_with(home, client, args, &[])
-    }
-
-    /// The same as a client that trusts the private authority; with `user`, the wrapper is told who
-    /// it is.
-    pub fn run_guarded(
-        &self,
-        home: &Path,
-        client: &[&str],
-        args: &[&str],
-        user: bool,
-    ) -> Result<String, Failure> {
-        let guarded = self.guarded.as_ref().ok_or("there is none")?;
-        let authority = guarded.dir.path().join("certs/ca.crt");
-        let authority = authority.to_str().unwrap_or_default();
-        let all = [
-            ("NG_CA", authority),
-            ("NG_INSECURE", "0"),
-            ("NG_USER", USER.0),
-            ("NG_PASS", USER.1),
-        ];
-        let told = if user { &all[..] } else { &all[..2] };
-        self.run_with(home, client, args, told)
-    }
-
-    fn run_with(
-        &self,
-        home: &Path,
-        client: &[&str],
-        args: &[&str],
-        environment: &[(&str, &str)],
-    ) -> Result<String, Failure> {
-        let (wrapper, exe) = (client[0], client.get(1));
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", PATIENCE]);
-        if wrapper == "node" {
-            command.arg("node");
-        } else {
-            command.arg("bash").arg(self.wrappers.join(wrapper));
-        }
-        command
-            .args(args)
-            .current_dir(home)
-            .env("NG_TOOLS", &self.tools)
-            .env("NG_HOME", home)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null());
-        if let Some(exe) = exe {
-            command.env("NG_EXE", self.tools.join(exe));
-        }
-        let output = command.output().map_err(|error| error.to_string())?;
-        let said = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        if output.status.success() {
-            Ok(said)
-        } else {
-            Err(format!("{}: {}", output.status, tail(&said)))
-        }
+        fs::write(home.join("nuget.config"), text).map_err(|error| error.to_string())
     }
 
     /// The packages below `folder`, each of which must be byte for byte one of the feed's.
@@ -228,7 +204,7 @@ impl Bench {
                 .is_some_and(|extension| extension == "nupkg")
             {
                 let bytes = fs::read(&file).map_err(|error| error.to_string())?;
-                let identity = self.packages.get(Digest::of(&bytes).as_bytes());
+                let identity = self.upstream.packages.get(Digest::of(&bytes).as_bytes());
                 let wrong = || format!("{} is no package of the feed", file.display());
                 found.push(identity.cloned().ok_or_else(wrong)?);
             }
@@ -237,34 +213,86 @@ impl Bench {
         Ok(found)
     }
 
-    /// Forgets the requests the feed has had.
-    pub fn clear_log(&self) {
-        self.log.lock().unwrap().clear();
+    /// Whether the source's version list has the version, asked by the test itself.
+    pub fn lists(&self, id: &str, version: &str) -> Result<bool, Failure> {
+        let told = |error: std::io::Error| error.to_string();
+        let folder = if self.world == World::Direct {
+            "v3-flatcontainer"
+        } else {
+            "v3/flat"
+        };
+        let host = self.source.split('/').nth(2).unwrap_or_default();
+        let user = if self.world == World::Guarded {
+            format!("Authorization: {BASIC}\r\n")
+        } else {
+            String::new()
+        };
+        let head = format!(
+            "GET /{folder}/{id}/index.json HTTP/1.1\r\nHost: {host}\r\n{user}Connection: close\r\n\r\n"
+        );
+        let stream = TcpStream::connect(host).map_err(told)?;
+        let answer = match &self.authority {
+            Some(authority) => exchange(over_tls(stream, authority)?, &head),
+            None => exchange(stream, &head),
+        };
+        Ok(answer.map_err(told)?.contains(&format!("\"{version}\"")))
     }
+}
 
-    /// The versions the feed has of an id in lower case.
-    pub fn versions_of(&self, id: &str) -> Vec<String> {
-        let feed = self.feed.lock().unwrap();
-        let releases = feed.releases(id).iter();
-        releases.map(|release| release.version.lower()).collect()
-    }
+fn over_tls(
+    stream: TcpStream,
+    authority: &Path,
+) -> Result<StreamOwned<ClientConnection, TcpStream>, Failure> {
+    let certificate = CertificateDer::from_pem_file(authority).map_err(|e| e.to_string())?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).map_err(|e| e.to_string())?;
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").map_err(|e| e.to_string())?;
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
+    Ok(StreamOwned::new(connection, stream))
+}
 
-    /// How many of them it lists.
-    pub fn listed_of(&self, id: &str) -> usize {
-        let feed = self.feed.lock().unwrap();
-        let releases = feed.releases(id).iter();
-        releases.filter(|release| release.package.listed).count()
-    }
+fn exchange(mut stream: impl Read + Write, head: &str) -> std::io::Result<String> {
+    stream.write_all(head.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
 
-    /// Whether the feed has symbols of a version.
-    pub fn has_symbols(&self, id: &str, version: &str) -> bool {
-        self.feed.lock().unwrap().has_symbols(id, version)
-    }
+/// Makes mono trust the authority; the wrappers of newer clients do it themselves.
+fn trust(home: &Path, authority: &Path) -> Result<(), Failure> {
+    let home = home.join("home");
+    fs::create_dir_all(&home).map_err(|error| error.to_string())?;
+    let mut command = Command::new("cert-sync");
+    command.arg("--user").arg(authority).env("HOME", home);
+    said(&mut command).map(drop)
+}
 
-    /// Paths the feed has been asked for since.
-    pub fn requests(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+/// Runs it: what it printed, or why it failed.
+fn said(command: &mut Command) -> Result<String, Failure> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    if output.status.success() {
+        Ok(said)
+    } else {
+        Err(format!("{}: {}", output.status, tail(&said)))
     }
+}
+
+/// The packages of the feed as files.
+fn folder_of(feed: &ExampleFeed) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (number, release) in feed.by_commit().into_iter().enumerate() {
+        let path = folder.path().join(format!("{number}.nupkg"));
+        fs::write(path, &release.nupkg).unwrap();
+    }
+    folder
 }
 
 /// The last lines, on one line.
@@ -288,108 +316,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// Serves the feed; the URL of its service index.
-fn listen(
-    runtime: &Runtime,
-    feed: Arc<Mutex<ExampleFeed>>,
-    log: Arc<Mutex<Vec<String>>>,
-) -> String {
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let index = format!("{base}/v3/index.json");
-    let answer = Arc::new(move |head: &http::request::Parts, body: Bytes| {
-        log.lock().unwrap().push(head.uri.path().to_owned());
-        feed.lock().unwrap().answer(&base, head, &body)
-    });
-    runtime.spawn(server::serve_with(listener, answer, std::future::pending()));
-    index
-}
-
-/// A running nugate with a cache of its own.
-struct Nugate {
-    process: Child,
-    source: String,
-    /// The cache, and for a guarded one its certificates and users.
-    dir: TempDir,
-}
-
-fn program() -> String {
-    env::var("NGTEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned())
-}
-
-impl Nugate {
-    /// With a certificate of its own making and one user.
-    fn guarded(upstream: &str) -> Self {
-        let dir = TempDir::new().unwrap();
-        let certs = dir.path().join("certs");
-        let made = Command::new(program())
-            .args(["cert", "localhost", "127.0.0.1", "--out"])
-            .arg(&certs)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let users = dir.path().join("users");
-        let hash = bcrypt::hash(USER.1, bcrypt::DEFAULT_COST).unwrap();
-        fs::write(&users, format!("{}:{hash}\n", USER.0)).unwrap();
-        let environment = [
-            ("NUGATE_TLS__CERTIFICATE", certs.join("server.crt")),
-            ("NUGATE_TLS__KEY", certs.join("server.key")),
-            ("NUGATE_ACCESS__MODE", PathBuf::from("required")),
-            ("NUGATE_ACCESS__USERS_FILE", users),
-        ];
-        Self::start_in(dir, upstream, &environment)
-    }
-
-    fn start(upstream: &str) -> Self {
-        Self::start_in(TempDir::new().unwrap(), upstream, &[])
-    }
-
-    fn start_in(dir: TempDir, upstream: &str, environment: &[(&str, PathBuf)]) -> Self {
-        let program = program();
-        let mut process = Command::new(&program)
-            .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
-            .arg("--cache-dir")
-            .arg(dir.path().join("cache"))
-            .env("NUGATE_LOG__LEVEL", "warn")
-            .envs(environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let (send, receive) = mpsc::channel();
-        // Goes on reading, so that the program never waits for its output to be read.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = send.send(address(&line));
-            }
-        });
-        let source = std::iter::from_fn(|| receive.recv_timeout(Duration::from_secs(30)).ok())
-            .flatten()
-            .next();
-        let Some(source) = source else {
-            let _ = process.kill();
-            panic!("{program} did not say where it listens");
-        };
-        Self {
-            process,
-            source,
-            dir,
-        }
-    }
-}
-
-impl Drop for Nugate {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The URL that the line `  at     URL` of the program's output names.
-fn address(line: &str) -> Option<String> {
-    let url = line.trim_start().strip_prefix("at ")?.trim();
-    Some(url.to_owned())
 }

@@ -1,0 +1,143 @@
+//! A running nugate with a cache of its own, over http or https, open or for one user.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::upstream::CREDENTIAL;
+
+/// The one user of a guarded nugate, who may also push.
+pub const USER: (&str, &str) = ("restorer", "pass & \"word\"");
+
+/// The process, and what it needs.
+pub struct Nugate {
+    process: Child,
+    /// URL of its service index.
+    pub source: String,
+    /// Certificate of the private authority that its own certificate is of, if it speaks https.
+    pub authority: Option<PathBuf>,
+    _dir: TempDir,
+}
+
+/// Settings as variables.
+type Settings = Vec<(&'static str, PathBuf)>;
+
+impl Nugate {
+    /// Over http, open to everyone.
+    pub fn open(upstream: &str) -> Self {
+        Self::start(TempDir::new().unwrap(), upstream, None, Vec::new())
+    }
+
+    /// Over https, with a certificate of its own making.
+    pub fn tls(upstream: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (authority, settings) = certificate(dir.path());
+        Self::start(dir, upstream, Some(authority), settings)
+    }
+
+    /// Over https, for one user.
+    pub fn guarded(upstream: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (authority, mut settings) = certificate(dir.path());
+        let users = dir.path().join("users");
+        let hash = bcrypt::hash(USER.1, bcrypt::DEFAULT_COST).unwrap();
+        fs::write(&users, format!("{}:{hash}\n", USER.0)).unwrap();
+        settings.extend([
+            ("NUGATE_ACCESS__MODE", PathBuf::from("required")),
+            ("NUGATE_ACCESS__PUSH_USERS", PathBuf::from(USER.0)),
+            ("NUGATE_ACCESS__USERS_FILE", users),
+        ]);
+        Self::start(dir, upstream, Some(authority), settings)
+    }
+
+    fn start(
+        dir: TempDir,
+        upstream: &str,
+        authority: Option<PathBuf>,
+        mut settings: Settings,
+    ) -> Self {
+        if upstream.starts_with("http") {
+            settings.extend([
+                ("NUGATE_FEEDS__NUGET__AUTH", PathBuf::from("basic")),
+                ("NUGATE_FEEDS__NUGET__USERNAME", PathBuf::from(CREDENTIAL.0)),
+                ("NUGATE_FEEDS__NUGET__PASSWORD", PathBuf::from(CREDENTIAL.1)),
+            ]);
+        }
+        let program = program();
+        let mut process = Command::new(&program)
+            .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
+            .arg("--cache-dir")
+            .arg(dir.path().join("cache"))
+            .env("NUGATE_LOG__LEVEL", "error")
+            .envs(settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (send, receive) = mpsc::channel();
+        // Goes on reading, so that the program never waits for its output to be read.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = send.send(address(&line));
+            }
+        });
+        let source = std::iter::from_fn(|| receive.recv_timeout(Duration::from_secs(30)).ok())
+            .flatten()
+            .next();
+        let Some(source) = source else {
+            let _ = process.kill();
+            panic!("{program} did not say where it listens");
+        };
+        let source = match &authority {
+            // Old clients know no addresses in certificates.
+            Some(_) => source.replace("127.0.0.1", "localhost"),
+            None => source,
+        };
+        Self {
+            process,
+            source,
+            authority,
+            _dir: dir,
+        }
+    }
+}
+
+impl Drop for Nugate {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn program() -> String {
+    env::var("NGTEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned())
+}
+
+/// Makes an authority and a certificate below `dir`: the authority, and the settings.
+fn certificate(dir: &Path) -> (PathBuf, Settings) {
+    let certs = dir.join("certs");
+    let made = Command::new(program())
+        .args(["cert", "localhost", "127.0.0.1", "--out"])
+        .arg(&certs)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let settings = vec![
+        ("NUGATE_TLS__CERTIFICATE", certs.join("server.crt")),
+        ("NUGATE_TLS__KEY", certs.join("server.key")),
+    ];
+    (certs.join("ca.crt"), settings)
+}
+
+/// The URL that the line `  at     URL` of the program's output names.
+fn address(line: &str) -> Option<String> {
+    let url = line.trim_start().strip_prefix("at ")?.trim();
+    Some(url.to_owned())
+}

@@ -1,0 +1,283 @@
+//! What each client is asked to do, and in which worlds.
+
+use std::path::Path;
+
+use crate::bench::{Bench, Failure, Identity, World};
+use crate::case::Case;
+use crate::install::{self, big, classic, core, modern, nothing};
+use crate::{publish, query};
+
+/// Debian's NuGet, which lies where its package puts it.
+const V2_ONLY: &str = "/usr/bin/nuget";
+
+/// What every source can do.
+const EVERYWHERE: &[World] = &[World::Direct, World::Plain, World::Tls, World::Folder];
+
+/// What takes a feed behind nugate: a folder knows no vulnerabilities and takes no pushes.
+const FEED: &[World] = &[World::Direct, World::Plain, World::Tls];
+
+/// What takes nugate: the feed itself does not speak V2.
+const NUGATE: &[World] = &[World::Plain, World::Tls, World::Folder];
+
+/// As [`EVERYWHERE`], and once more with credentials.
+const WITH_USER: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Guarded,
+    World::Folder,
+];
+
+/// As [`FEED`], and once more with credentials.
+const FEED_WITH_USER: &[World] = &[World::Direct, World::Plain, World::Tls, World::Guarded];
+
+const fn case(
+    name: &'static str,
+    needs: &'static str,
+    worlds: &'static [World],
+    ask: fn(&Bench, &Path) -> Result<(), Failure>,
+    leaves: fn() -> Vec<Identity>,
+) -> Case {
+    Case {
+        name,
+        needs,
+        worlds,
+        ask,
+        leaves,
+    }
+}
+
+/// All cases, in order.
+pub const CASES: &[Case] = &[
+    case(
+        "NuGet 7.6 restores the closure and warns of the vulnerable package",
+        "nuget7",
+        WITH_USER,
+        install::restore,
+        modern,
+    ),
+    case(
+        "NuGet 7.6 is refused as a stranger",
+        "nuget7",
+        &[World::Guarded],
+        install::stranger,
+        nothing,
+    ),
+    case(
+        "dotnet 2.2 restores the closure",
+        "dotnet8/sdk",
+        WITH_USER,
+        install::dotnet,
+        modern,
+    ),
+    case(
+        "nuget.exe 5.8.0 installs the closure",
+        "nuget-5.8.0.exe",
+        WITH_USER,
+        install::exe58,
+        modern,
+    ),
+    case(
+        "nuget.exe 4.7.1 installs the closure",
+        "nuget-4.7.1.exe",
+        WITH_USER,
+        install::exe47,
+        modern,
+    ),
+    case(
+        "nuget.exe 3.4.4 installs the closure",
+        "nuget-3.4.4.exe",
+        WITH_USER,
+        install::exe34,
+        classic,
+    ),
+    case(
+        "nuget.exe 5.8.0 restores a packages.config",
+        "nuget-5.8.0.exe",
+        EVERYWHERE,
+        install::config58,
+        modern,
+    ),
+    case(
+        "nuget.exe 4.7.1 restores a packages.config",
+        "nuget-4.7.1.exe",
+        EVERYWHERE,
+        install::config47,
+        modern,
+    ),
+    case(
+        "nuget.exe 3.4.4 restores a packages.config",
+        "nuget-3.4.4.exe",
+        EVERYWHERE,
+        install::config34,
+        classic,
+    ),
+    case(
+        "NuGet 7.6 downloads the big package",
+        "nuget7",
+        EVERYWHERE,
+        install::download,
+        big,
+    ),
+    case(
+        "NuGet 7.6 does not find what there is not",
+        "nuget7",
+        EVERYWHERE,
+        install::absent,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 searches",
+        "nuget7",
+        WITH_USER,
+        query::search,
+        nothing,
+    ),
+    case(
+        "nuget.exe 5.8.0 searches",
+        "nuget-5.8.0.exe",
+        WITH_USER,
+        query::search58,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 completes ids",
+        "nuget7",
+        EVERYWHERE,
+        query::autocomplete,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 completes versions",
+        "nuget7",
+        EVERYWHERE,
+        query::autocomplete_versions,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 lists the versions of a long id",
+        "nuget7",
+        EVERYWHERE,
+        query::versions,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 reads the metadata of a long id",
+        "nuget7",
+        EVERYWHERE,
+        query::metadata,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 reads vulnerabilities",
+        "nuget7",
+        FEED,
+        query::vulnerabilities,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 reads repository signatures",
+        "nuget7",
+        &[World::Tls],
+        query::signatures,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 sees no repository signatures",
+        "nuget7",
+        &[World::Plain],
+        query::no_signatures,
+        nothing,
+    ),
+    case(
+        "node-nuget-client searches and downloads",
+        "js/jsclient.js",
+        EVERYWHERE,
+        install::javascript,
+        core,
+    ),
+    case(
+        "NuGet 2.8.7 installs the closure over V2",
+        V2_ONLY,
+        NUGATE,
+        query::install28,
+        classic,
+    ),
+    case(
+        "nuget.exe 5.8.0 installs the closure over V2",
+        "nuget-5.8.0.exe",
+        NUGATE,
+        query::install58,
+        modern,
+    ),
+    case(
+        "NuGet 2.8.7 lists packages over V2",
+        V2_ONLY,
+        NUGATE,
+        query::list28,
+        nothing,
+    ),
+    case(
+        "nuget.exe 5.8.0 lists packages over V2",
+        "nuget-5.8.0.exe",
+        NUGATE,
+        query::list58,
+        nothing,
+    ),
+    case(
+        "nuget.exe 4.7.1 lists packages over V2",
+        "nuget-4.7.1.exe",
+        NUGATE,
+        query::list47,
+        nothing,
+    ),
+    case(
+        "nuget.exe 3.4.4 lists packages over V2",
+        "nuget-3.4.4.exe",
+        NUGATE,
+        query::list34,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 pushes and deletes",
+        "nuget7",
+        FEED_WITH_USER,
+        publish::nuget7,
+        nothing,
+    ),
+    case(
+        "dotnet 2.2 pushes and deletes, with symbols",
+        "dotnet8/sdk",
+        FEED_WITH_USER,
+        publish::dotnet,
+        nothing,
+    ),
+    case(
+        "nuget.exe 5.8.0 pushes and deletes, with symbols",
+        "nuget-5.8.0.exe",
+        FEED_WITH_USER,
+        publish::exe58,
+        nothing,
+    ),
+    case(
+        "nuget.exe 4.7.1 pushes and deletes, with symbols",
+        "nuget-4.7.1.exe",
+        FEED,
+        publish::exe47,
+        nothing,
+    ),
+    case(
+        "nuget.exe 3.4.4 pushes and deletes, with symbols",
+        "nuget-3.4.4.exe",
+        FEED,
+        publish::exe34,
+        nothing,
+    ),
+    case(
+        "NuGet 2.8.7 pushes and deletes over V2",
+        V2_ONLY,
+        &[World::Plain, World::Tls],
+        publish::exe28,
+        nothing,
+    ),
+];
