@@ -50,11 +50,14 @@ impl App {
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let place = match v2::below(scope.rest) {
             Some(_) if !reads && self.v2.is_none() => Some(Err(RouteError::NotFound)),
-            // V2 clients push to the source itself, or to `package` below it.
+            // V2 clients push to and delete below the source itself, or `package` below it.
             Some(rest) if !reads => {
                 let below = rest.strip_prefix("/package");
                 let below = below.filter(|rest| rest.is_empty() || rest.starts_with('/'));
-                let own = matches!(rest, "" | "/").then_some("");
+                let own = match parts.method {
+                    Method::DELETE => (rest.matches('/').count() == 2).then_some(rest),
+                    _ => matches!(rest, "" | "/").then_some(""),
+                };
                 publish::parse(&format!("publish{}", below.or(own)?))
             }
             _ => publish::parse(scope.rest.strip_prefix("/v3/")?),

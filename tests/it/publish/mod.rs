@@ -393,14 +393,27 @@ async fn a_v2_client_pushes_and_deletes_too() {
         let list = world.get("flat/example.core/index.json").await;
         assert!(list.text().contains(&version), "{path}");
     }
-    let gone = call(
-        world.addr,
-        Method::DELETE,
-        "/api/v2/package/Example.Core/9.0.0",
-        &[],
-        "",
-    );
-    assert_eq!(gone.await.status, 204);
+    // NuGet 2 deletes below the source that it was given, whatever that is.
+    for path in ["/package/Example.Core/9.0.0", "/Example.Core/9.1.0"] {
+        let path = format!("/api/v2{path}");
+        let gone = call(world.addr, Method::DELETE, &path, &[], "").await;
+        assert_eq!(gone.status, 204, "{path}: {}", gone.text());
+    }
+    let nothing = call(world.addr, Method::DELETE, "/api/v2/Packages", &[], "").await;
+    assert_eq!(nothing.status, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_nuget_2_is_taken_whose_part_ends_with_a_line_feed_alone() {
+    let speaking = |settings: &mut Settings| settings.options.v2 = true;
+    let world = World::with(ExampleFeed::demo(), speaking).await;
+    let mut form = form_of("New.Id", "1.0.0").to_vec();
+    let end = memchr::memmem::rfind(&form, b"\r\n--").unwrap();
+    form.remove(end);
+    let pushed = call(world.addr, Method::PUT, "/api/v2", &[FORM], form).await;
+    assert_eq!(pushed.status, 201, "{}", pushed.text());
+    let package = Package::new("New.Id", "1.0.0").nupkg().unwrap();
+    assert_eq!(world.nupkg("New.Id", "1.0.0"), package);
 }
 
 #[tokio::test(flavor = "multi_thread")]
