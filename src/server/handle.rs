@@ -130,6 +130,9 @@ impl App {
         let Some(scope) = scope else {
             return Answer::own("none", unroutable(RouteError::NotFound));
         };
+        if let Some((resource, response)) = own::redirect(parts.uri.path(), scope.rest) {
+            return Answer::own(resource, response);
+        }
         if v2::below(scope.rest).is_some() {
             return self.v2(ends, parts, &scope).await;
         }

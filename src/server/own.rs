@@ -22,10 +22,25 @@ pub fn answer(
         "/-/health" => ("health", text(StatusCode::OK, "alive\n")),
         "/-/ready" => ("ready", readiness(ready)),
         "/metrics" => ("metrics", metrics(proxy)),
-        "/" | "/index.json" | "/v3" | "/v3/" => ("redirect", redirect("v3/index.json", path)),
         _ => return None,
     };
     Some(response)
+}
+
+/// Where to go from a path that is nearly that of a service index. `path` is the whole one, `rest`
+/// what follows the feeds it is about: nothing, for one feed without a slash behind its name.
+pub fn redirect(path: &str, rest: &str) -> Option<(&'static str, Response<ResponseBody>)> {
+    // A relative reference, so that it holds under every prefix and host.
+    let to = match rest {
+        "" => format!("{}/v3/index.json", path.rsplit('/').next()?),
+        "/" | "/index.json" | "/v3" => "v3/index.json".to_owned(),
+        "/v3/" => "index.json".to_owned(),
+        _ => return None,
+    };
+    let mut response = text(StatusCode::FOUND, format!("the service index is at {to}\n"));
+    let to = HeaderValue::from_str(&to).ok()?;
+    response.headers_mut().insert(LOCATION, to);
+    Some(("redirect", response))
 }
 
 fn readiness(ready: bool) -> Response<ResponseBody> {
@@ -46,20 +61,6 @@ fn metrics(proxy: &Proxy) -> Response<ResponseBody> {
     let mut response = text(StatusCode::OK, metrics.render());
     let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
     response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
-}
-
-/// A relative reference, so that it holds under every prefix and host.
-fn redirect(to: &str, from: &str) -> Response<ResponseBody> {
-    let to = match from {
-        "/v3" => "v3/index.json",
-        "/v3/" => "index.json",
-        _ => to,
-    };
-    let mut response = text(StatusCode::FOUND, "the service index is at v3/index.json\n");
-    if let Ok(value) = HeaderValue::from_str(to) {
-        response.headers_mut().insert(LOCATION, value);
-    }
     response
 }
 

@@ -14,8 +14,8 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// Understands a path below our root: `/feeds/NAME/…` is about one feed alone. `None` when
-    /// there is no feed of that name.
+    /// Understands a path below our root: `/feeds/NAME` and what is below it is about one feed
+    /// alone. `None` when there is no feed of that name.
     pub(super) fn of(group: &Group, path: &'a str) -> Option<Self> {
         let Some(named) = path.strip_prefix("/feeds/") else {
             return Some(Self {
@@ -24,7 +24,7 @@ impl<'a> Scope<'a> {
                 feed: None,
             });
         };
-        let (feed, rest) = named.split_at(named.find('/')?);
+        let (feed, rest) = named.split_at(named.find('/').unwrap_or(named.len()));
         let group = group.alone(feed)?;
         let feed = Some(feed);
         Some(Self { group, rest, feed })
