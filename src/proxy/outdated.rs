@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::clock::Time;
 use crate::nuget::id::PackageId;
@@ -33,7 +34,11 @@ const SKEW: Duration = Duration::from_secs(300);
 pub(super) type Changed<'a> = Option<(&'a PackageId, &'a PackageVersion)>;
 
 /// When what was changed last.
-pub(super) struct Outdated(ArcSwap<State>);
+pub(super) struct Outdated {
+    state: ArcSwap<State>,
+    /// Whose turn it is to write it down.
+    turn: Mutex<()>,
+}
 
 /// Times in milliseconds since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -55,13 +60,27 @@ impl Outdated {
     /// The changes an earlier run wrote down; none when the note cannot be read.
     pub(super) fn new(note: &[u8]) -> Self {
         let state: State = serde_json::from_slice(note).unwrap_or_default();
-        Self(ArcSwap::from_pointee(state))
+        Self {
+            state: ArcSwap::from_pointee(state),
+            turn: Mutex::new(()),
+        }
     }
 
-    /// Remembers a change at `now`, and gives the note of all of them.
-    pub(super) fn change(&self, changed: Changed<'_>, now: Time) -> Vec<u8> {
+    /// Writes down all changes so far. Of several at a time each waits for the one before and has
+    /// what that one had, so that the last is never an older state.
+    pub(super) async fn write<R>(&self, write: impl AsyncFnOnce(Vec<u8>) -> R) -> R {
+        let _turn = self.turn.lock().await;
+        write(self.note()).await
+    }
+
+    fn note(&self) -> Vec<u8> {
+        serde_json::to_vec(&**self.state.load()).unwrap_or_default()
+    }
+
+    /// Remembers a change at `now`.
+    pub(super) fn change(&self, changed: Changed<'_>, now: Time) {
         let at = now.as_millis();
-        self.0.rcu(|state| {
+        self.state.rcu(|state| {
             let mut state = State::clone(state);
             state.any = Some(at);
             match changed {
@@ -74,13 +93,12 @@ impl Outdated {
             state.bound();
             state
         });
-        serde_json::to_vec(&**self.0.load()).unwrap_or_default()
     }
 
     /// Remembers that the feed took a deletion; [`Self::change`] is told too, afterwards.
     pub(super) fn delete(&self, (id, version): (&PackageId, &PackageVersion), now: Time) {
         let names = [id.as_str().to_owned(), name(id, version)];
-        self.0.rcu(|state| {
+        self.state.rcu(|state| {
             let mut state = State::clone(state);
             let deletions = names.iter().map(|name| (name.clone(), now.as_millis()));
             state.deleted.extend(deletions);
@@ -91,7 +109,7 @@ impl Outdated {
     /// Whether something of the document's package was deleted since it was confirmed: a 404 of it
     /// is then no doubtful one.
     pub(super) fn deletes(&self, target: &Target, checked_at: Time) -> bool {
-        let state = self.0.load();
+        let state = self.state.load();
         let name = match (target.rule.class, &target.id, &target.version) {
             (Class::Immutable, Some(id), Some(version)) => name(id, version),
             (Class::Immutable, ..) | (_, None, _) => return false,
@@ -103,7 +121,7 @@ impl Outdated {
 
     /// Whether a document confirmed at `checked_at` was changed since, as far as is known at `now`.
     pub(super) fn covers(&self, target: &Target, checked_at: Time, now: Time) -> bool {
-        let state = self.0.load();
+        let state = self.state.load();
         let changed = state.changed(target).map(Time::from_millis);
         changed.is_some_and(|at| checked_at <= at && at.since(now) <= SKEW)
     }
@@ -170,8 +188,9 @@ mod tests {
     fn a_change_concerns_the_documents_of_its_package() {
         let outdated = Outdated::new(b"");
         let (id, version) = ids("Some.Id", "1.0");
-        let note = outdated.change(Some((&id, &version)), PUSHED);
-        for outdated in [outdated, Outdated::new(&note)] {
+        outdated.change(Some((&id, &version)), PUSHED);
+        let again = Outdated::new(&outdated.note());
+        for outdated in [outdated, again] {
             for (path, expected) in [
                 ("flat/some.id/index.json", true),
                 ("flat/some.id/1.0.0/some.id.1.0.0.nupkg", true),
@@ -211,7 +230,7 @@ mod tests {
             let (id, version) = ids(&format!("id{number}"), "1.0");
             outdated.change(Some((&id, &version)), Time::from_millis(number));
         }
-        let state = outdated.0.load();
+        let state = outdated.state.load();
         assert!(state.ids.len() <= NAMES_MAX && state.versions.len() <= NAMES_MAX);
         for number in 0..5000 {
             let path = format!("flat/id{number}/index.json");
@@ -225,7 +244,8 @@ mod tests {
         let outdated = Outdated::new(b"");
         let (id, version) = ids("Some.Id", "1.0");
         outdated.delete((&id, &version), PUSHED);
-        let outdated = Outdated::new(&outdated.change(Some((&id, &version)), PUSHED));
+        outdated.change(Some((&id, &version)), PUSHED);
+        let outdated = Outdated::new(&outdated.note());
         for (path, expected) in [
             ("flat/some.id/index.json", true),
             ("registration/some.id/index.json", true),
@@ -239,6 +259,35 @@ mod tests {
             assert_eq!(outdated.deletes(&target, PUSHED), expected, "{path}");
             let later = PUSHED.plus(Duration::from_millis(1));
             assert!(!outdated.deletes(&target, later), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_last_has_every_change() {
+        let outdated = Outdated::new(b"");
+        let written = std::sync::Mutex::new(Vec::new());
+        let (one, other) = (ids("One", "1.0"), ids("Other", "1.0"));
+        let slow = async {
+            outdated.change(Some((&one.0, &one.1)), PUSHED);
+            let write = async |note| {
+                // The other has every chance to overtake.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                written.lock().unwrap().push(note);
+            };
+            outdated.write(write).await;
+        };
+        let fast = async {
+            tokio::task::yield_now().await;
+            outdated.change(Some((&other.0, &other.1)), PUSHED);
+            let write = async |note| written.lock().unwrap().push(note);
+            outdated.write(write).await;
+        };
+        tokio::join!(slow, fast);
+        let last = Outdated::new(written.lock().unwrap().last().unwrap());
+        for path in ["flat/one/index.json", "flat/other/index.json"] {
+            assert!(covered(&last, path, 999_999), "{path}");
         }
     }
 

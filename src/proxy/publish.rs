@@ -176,9 +176,10 @@ impl Engine {
                  the documents of all packages are asked for afresh"
             );
         }
-        let note = self.outdated.change(changed, self.clock.now());
+        self.outdated.change(changed, self.clock.now());
         let name = outdated_note(self.feed.name());
-        if let Err(error) = self.store.remember(&name, &note).await {
+        let write = async |note: Vec<u8>| self.store.remember(&name, &note).await;
+        if let Err(error) = self.outdated.write(write).await {
             self.store_failed("note", &error);
         }
     }
