@@ -57,6 +57,12 @@ pub enum PublishError {
     /// The id is this feed's, which is not the one that takes pushes and deletions.
     #[error("the id is owned by feed {0} (setting feeds.{0}.owns): go to /feeds/{0}/v3/index.json")]
     Owned(Arc<str>),
+    /// Feeds own ids, and the id is not in the beginning of the upload.
+    #[error(
+        "the first MiB of the upload does not tell the package's id, so whose it is cannot be known: \
+         push to the feed itself, at /feeds/NAME/v3/index.json, or pack with the manifest first"
+    )]
+    Unidentified,
     /// The network mode forbids it.
     #[error("nugate is offline: pushes and deletions are not passed on")]
     Offline,

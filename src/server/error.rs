@@ -25,7 +25,7 @@ pub fn status_of(error: &Error) -> StatusCode {
             PublishError::Offline => StatusCode::GATEWAY_TIMEOUT,
             PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             PublishError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
-            PublishError::Cut => StatusCode::BAD_REQUEST,
+            PublishError::Cut | PublishError::Unidentified => StatusCode::BAD_REQUEST,
         },
         Error::Abandoned | Error::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

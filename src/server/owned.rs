@@ -2,7 +2,7 @@
 //!
 //! The beginning of an upload is held back until it tells the id, so that a feed that must not have
 //! the package gets nothing of it. Bounded by what is looked at for the id; a package that does not
-//! tell it there passes.
+//! tell it there is refused, because whose it is would be a guess.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -58,7 +58,10 @@ impl Guarded {
             self.look_at = held.len().saturating_mul(2).min(BEGINNING_MAX);
             return None;
         }
-        let taker = found.map_or(Ok(()), |(id, _)| self.group.publisher_of(&id).map(drop));
+        let taker = match found {
+            Some((id, _)) => self.group.publisher_of(&id).map(drop),
+            None => Err(PublishError::Unidentified),
+        };
         let held = self.held.take().unwrap_or_default();
         Some(match taker {
             Ok(()) => Ok(Frame::data(Bytes::from(held))),

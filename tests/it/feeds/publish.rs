@@ -1,5 +1,7 @@
 //! Pushes and deletions through a group: which feed they reach, and what is seen of them.
 
+use std::io::{Cursor, Write as _};
+
 use http::Method;
 use nugate::demo::Package;
 use nugate::nuget::merge::Versions;
@@ -167,6 +169,42 @@ async fn a_push_of_an_owned_id_goes_to_no_other_feed() {
     );
     let nothing = call(world.addr, Method::PUT, "/v3/publish", &[FORM], "").await;
     assert_eq!(nothing.status, 400);
+}
+
+/// A package whose manifest comes behind this much else.
+fn late(id: &str, bytes: usize) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    archive.start_file("lib/a.bin", stored).unwrap();
+    archive.write_all(&vec![7; bytes]).unwrap();
+    archive.start_file(format!("{id}.nuspec"), stored).unwrap();
+    let nuspec = Package::new(id, "1.0.0").nuspec();
+    archive.write_all(&nuspec).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_ids_are_owned_a_push_that_does_not_tell_its_id_in_time_is_refused() {
+    let mut feeds = two();
+    feeds[0].owns = &["Contoso.*"];
+    let world = GroupWorld::of(feeds, Versions::First, public_takes).await;
+    for (path, bytes, status) in [
+        ("/v3/publish", 1_200_000, 400),
+        ("/v3/symbols", 1_200_000, 400),
+        ("/v3/publish", 900_000, 403),
+    ] {
+        let form = form(&late("Contoso.Late", bytes));
+        let answer = call(world.addr, Method::PUT, path, &[FORM], form).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert!(answer.text().contains("/feeds/"), "{}", answer.text());
+    }
+    assert_eq!([world.ups[0].received(), world.ups[1].received()], [0, 0]);
+    // Whoever names the feed means it.
+    let form = form(&late("Contoso.Late", 1_200_000));
+    let path = "/feeds/public/v3/publish";
+    let answer = call(world.addr, Method::PUT, path, &[FORM], form).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
