@@ -13,8 +13,7 @@ use moka::policy::EvictionPolicy;
 use prometheus::IntCounterVec;
 
 use crate::group::{Group, Place};
-use crate::nuget::id::PackageId;
-use crate::nuget::merge::MergeError;
+use crate::nuget::merge::{Ids, MergeError};
 use crate::nuget::route::Target;
 use crate::nuget::version::PackageVersion;
 use crate::observe::CacheStatus;
@@ -46,8 +45,8 @@ pub(super) enum Facts {
     Versions(HashSet<PackageVersion>),
     /// URLs of the pages of a registration.
     Pages(Vec<String>),
-    /// Ids of results.
-    Ids(Vec<Option<PackageId>>),
+    /// Results of a search.
+    Results(Ids),
 }
 
 impl Facts {
@@ -59,9 +58,9 @@ impl Facts {
                 (versions.len(), texts.sum())
             }
             Self::Pages(urls) => (urls.len(), urls.iter().map(String::len).sum()),
-            Self::Ids(ids) => {
-                let texts = ids.iter().flatten().map(|id| id.as_str().len());
-                (ids.len(), texts.sum())
+            Self::Results(found) => {
+                let texts = found.ids.iter().flatten().map(|id| id.as_str().len());
+                (found.ids.len(), texts.sum())
             }
         };
         512 + count * 64 + text

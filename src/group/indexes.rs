@@ -74,10 +74,10 @@ impl Group {
 ///
 /// # Errors
 /// When nobody answers.
-pub(super) fn answering(
-    asked: Vec<Result<Part, Error>>,
+pub(super) fn answering<T>(
+    asked: Vec<Result<T, Error>>,
     lack: &str,
-) -> Result<(Vec<Part>, Option<String>), Error> {
+) -> Result<(Vec<T>, Option<String>), Error> {
     let mut failed = None;
     let mut causes = Vec::new();
     let mut parts = Vec::new();

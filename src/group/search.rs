@@ -4,6 +4,8 @@
 //! known otherwise. What is shown is what can be had here: a result whose id belongs to another
 //! member is left out.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use url::form_urlencoded;
@@ -14,13 +16,16 @@ use crate::group::indexes::answering;
 use crate::group::united::having;
 use crate::group::{Group, Place};
 use crate::nuget::id::PackageId;
-use crate::nuget::merge::{self, Found, MergeError, Versions, Window};
+use crate::nuget::merge::{self, Found, Ids, MergeError, Versions, Window};
 use crate::nuget::owner::{owners_of, owners_of_text};
 use crate::nuget::route::{self, Target};
 use crate::proxy::{Error, Peek, Reply, Request};
 
-/// Results that one member is asked for at most.
+/// Results that one member is asked for at a time: nuget.org gives no more.
 const RESULTS_MAX: usize = 1000;
+
+/// Pages that one member is asked for at most: nuget.org skips at most 3000 results.
+const PAGES_MAX: usize = 4;
 
 /// Results where the request does not say how many, as nuget.org has it.
 const TAKE: usize = 20;
@@ -32,7 +37,7 @@ const HOMES_AT_A_TIME: usize = 16;
 /// "Search syntax").
 const ID_FIELDS: &[&str] = &["packageid:", "id:"];
 
-type Ids = fn(&[u8]) -> Result<Vec<Option<PackageId>>, MergeError>;
+type Read = fn(&[u8]) -> Result<Ids, MergeError>;
 type Merge = fn(&[Found<'_>], Window) -> Result<Vec<u8>, MergeError>;
 
 impl Group {
@@ -63,18 +68,29 @@ impl Group {
         &self,
         request: &Request,
         question: Question,
-        (ids, merge): (Ids, Merge),
+        (read, merge): (Read, Merge),
     ) -> Result<Reply, Error> {
         let text = question.text.as_deref().unwrap_or_default();
         let places = self.places_for(text);
-        let target = question.whole(&request.target)?;
         let asked = places
             .iter()
-            .map(|place| self.part(*place, &target, request));
-        let (parts, warning) = answering(join_all(asked).await, "its results are missing")?;
+            .map(|place| self.pages(*place, request, &question, read));
+        let (found, mut warning) = answering(join_all(asked).await, "its results are missing")?;
+        for cut in found.iter().filter_map(|pages| pages.cut) {
+            let name = self.at_place(cut.0).name();
+            let text = format!(
+                "only the first {} results of feed {name} are looked at",
+                cut.1
+            );
+            warning = Some(match warning {
+                Some(others) => format!("{others}; {text}"),
+                None => text,
+            });
+        }
+        let parts: Vec<Part> = found.into_iter().flat_map(|pages| pages.parts).collect();
         let mut keeps = Vec::new();
         for part in &parts {
-            keeps.push(self.kept(part, request, ids).await?);
+            keeps.push(self.kept(part, request, read).await?);
         }
         let window = question.window;
         let recipe = Recipe {
@@ -84,6 +100,7 @@ impl Group {
         };
         let make = move |parts: &[Part]| {
             let found = parts.iter().zip(&keeps).map(|(part, keep)| Found {
+                feed: part.place,
                 document: &part.bytes,
                 keep,
             });
@@ -92,15 +109,60 @@ impl Group {
         self.combined(recipe, parts, make).await
     }
 
-    /// For each result of a member whether its id may come from there.
-    async fn kept(&self, part: &Part, request: &Request, ids: Ids) -> Result<Vec<bool>, Error> {
-        let read = |bytes: &[u8]| ids(bytes).map(Facts::Ids);
+    /// The pages of a member, from its first result to the end of the window.
+    async fn pages(
+        &self,
+        place: Place,
+        request: &Request,
+        question: &Question,
+        read: Read,
+    ) -> Result<Pages, Error> {
+        let wanted = question.wanted();
+        let limit = wanted.min(PAGES_MAX * RESULTS_MAX);
+        let mut pages = Pages::default();
+        let mut seen = 0;
+        loop {
+            let take = limit.saturating_sub(seen).min(RESULTS_MAX);
+            let target = Question::page(&request.target, seen, take)?;
+            let part = match self.part(place, &target, request).await {
+                Ok(part) => part,
+                Err(error) if pages.parts.is_empty() => return Err(error),
+                // What came before is worth more than nothing.
+                Err(_) => {
+                    pages.cut = Some((place, seen));
+                    return Ok(pages);
+                }
+            };
+            let found = self.facts_of(&part, request, read)?;
+            let Facts::Results(Ids { ids, hits }) = &*found else {
+                return Err(Error::internal("the facts of a search are no results"));
+            };
+            pages.parts.push(part);
+            seen += ids.len();
+            let has_more = hits.is_some_and(|hits| hits > seen as u64) && !ids.is_empty();
+            if seen >= wanted || !has_more {
+                return Ok(pages);
+            }
+            if seen >= limit || pages.parts.len() == PAGES_MAX {
+                pages.cut = Some((place, seen));
+                return Ok(pages);
+            }
+        }
+    }
+
+    fn facts_of(&self, part: &Part, request: &Request, read: Read) -> Result<Arc<Facts>, Error> {
         let kind = request.target.rule.name;
-        let facts = self.0.memo.facts(kind, part, read)?;
-        let Facts::Ids(ids) = &*facts else {
+        let read = |bytes: &[u8]| read(bytes).map(Facts::Results);
+        self.0.memo.facts(kind, part, read)
+    }
+
+    /// For each result of a member whether its id may come from there.
+    async fn kept(&self, part: &Part, request: &Request, read: Read) -> Result<Vec<bool>, Error> {
+        let facts = self.facts_of(part, request, read)?;
+        let Facts::Results(found) = &*facts else {
             return Ok(Vec::new());
         };
-        let kept = ids.clone().into_iter().map(|id| async move {
+        let kept = found.ids.clone().into_iter().map(|id| async move {
             match id {
                 Some(id) => self.may_come_from(part.place, &id, request).await,
                 None => false,
@@ -184,6 +246,14 @@ impl Group {
     }
 }
 
+/// What one member found.
+#[derive(Default)]
+struct Pages {
+    parts: Vec<Part>,
+    /// Whose they are and how many results, if it has more that were wanted.
+    cut: Option<(Place, usize)>,
+}
+
 /// What a query asks for.
 struct Question {
     text: Option<String>,
@@ -211,20 +281,20 @@ impl Question {
         }
     }
 
-    /// The same question for all results up to the last one that is wanted.
-    fn whole(&self, target: &Target) -> Result<Target, Error> {
+    /// How many results there are up to the last one that is wanted.
+    const fn wanted(&self) -> usize {
+        self.window.skip.saturating_add(self.window.take)
+    }
+
+    /// The same question for a page of one member.
+    fn page(target: &Target, skip: usize, take: usize) -> Result<Target, Error> {
         let query = target.query().unwrap_or_default();
-        let wanted = self
-            .window
-            .skip
-            .saturating_add(self.window.take)
-            .min(RESULTS_MAX);
         let others = form_urlencoded::parse(query.as_bytes())
             .filter(|(name, _)| !matches!(&*name.to_ascii_lowercase(), "skip" | "take"));
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(others)
-            .append_pair("skip", "0")
-            .append_pair("take", &wanted.to_string())
+            .append_pair("skip", &skip.to_string())
+            .append_pair("take", &take.to_string())
             .finish();
         let slug = target.resource.map_or("", |resource| resource.slug);
         // Two more parameters can be too many.
@@ -245,25 +315,24 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(query: &str, window: (usize, usize), asked: &str) {
+    fn check(query: &str, window: (usize, usize), wanted: usize, asked: &str) {
         let target = route::parse("query", Some(query)).unwrap();
         let question = Question::read(&target);
         let (skip, take) = window;
         assert_eq!(question.window, Window { skip, take }, "{query}");
-        let whole = question.whole(&target).unwrap();
-        assert_eq!(whole.query(), Some(asked), "{query}");
+        assert_eq!(question.wanted(), wanted, "{query}");
+        let page = Question::page(&target, 1000, 500).unwrap();
+        assert_eq!(page.query(), Some(asked), "{query}");
     }
 
     #[test]
     fn members_are_asked_whole_to_the_end_of_the_window() {
-        check("q=a+b", (0, 20), "q=a+b&skip=0&take=20");
-        check(
-            "skip=40&take=20&q=a&x=1",
-            (40, 20),
-            "q=a&skip=0&take=60&x=1",
-        );
-        check("q=a&take=5000&skip=-1", (0, 20), "q=a&skip=0&take=20");
-        check("q=a&take=0", (0, 0), "q=a&skip=0&take=0");
-        check("q=a&skip=990&take=100", (990, 100), "q=a&skip=0&take=1000");
+        let asked = "q=a&skip=1000&take=500";
+        check("q=a+b", (0, 20), 20, "q=a+b&skip=1000&take=500");
+        let other = "q=a&skip=1000&take=500&x=1";
+        check("skip=40&take=20&q=a&x=1", (40, 20), 60, other);
+        check("q=a&take=5000&skip=-1", (0, 20), 20, asked);
+        check("q=a&take=0", (0, 0), 0, asked);
+        check("q=a&skip=990&take=100", (990, 100), 1090, asked);
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 pub use indexes::{service_index, signatures, vulnerabilities};
 pub use registration::{Registration, outer_pages, registration};
-pub use search::{Found, Window, autocomplete, completed_ids, found_ids, search};
+pub use search::{Found, Ids, Window, autocomplete, completed_ids, found_ids, search};
 pub use versions::{completed_versions, version_set, versions};
 
 /// What becomes of an id that several feeds have and none owns.

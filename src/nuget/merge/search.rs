@@ -8,8 +8,10 @@ use super::{MergeError, add_missing, object, parse, take_array, write};
 use crate::nuget::id::PackageId;
 use crate::nuget::version::PackageVersion;
 
-/// The results of one feed, and which of them count.
+/// Results of one feed, and which of them count.
 pub struct Found<'a> {
+    /// Number of the feed; its further pages have the same and follow.
+    pub feed: usize,
     /// The feed's answer.
     pub document: &'a [u8],
     /// For each result whether it is kept, in the order of [`found_ids`] or [`completed_ids`].
@@ -25,52 +27,93 @@ pub struct Window {
     pub take: usize,
 }
 
-/// The ids of the results of a search; `None` for a result without an id.
-pub fn found_ids(document: &[u8]) -> Result<Vec<Option<PackageId>>, MergeError> {
-    let data = take_array(&mut object(document, "data")?, "data")?;
-    Ok(data.iter().map(id_of).collect())
+/// The results of a page.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    /// The id of each; `None` for what has none.
+    pub ids: Vec<Option<PackageId>>,
+    /// How many results the feed says that it has.
+    pub hits: Option<u64>,
 }
 
-/// The ids that autocompletion answers; `None` for what is no id.
-pub fn completed_ids(document: &[u8]) -> Result<Vec<Option<PackageId>>, MergeError> {
-    let (_, data) = completed(document)?;
-    Ok(data.iter().map(text_id).collect())
+/// The ids of the results of a search.
+pub fn found_ids(document: &[u8]) -> Result<Ids, MergeError> {
+    let mut members = object(document, "data")?;
+    let data = take_array(&mut members, "data")?;
+    Ok(Ids {
+        ids: data.iter().map(id_of).collect(),
+        hits: hits_of(&members),
+    })
+}
+
+/// The ids that autocompletion answers.
+pub fn completed_ids(document: &[u8]) -> Result<Ids, MergeError> {
+    let (members, data) = completed(document)?;
+    Ok(Ids {
+        ids: data.iter().map(text_id).collect(),
+        hits: hits_of(&members),
+    })
+}
+
+fn hits_of(members: &Map<String, Value>) -> Option<u64> {
+    members.get("totalHits").and_then(Value::as_u64)
 }
 
 /// Searches as one: the best result of each feed, then the second of each, and so on. Of an id that
 /// several feeds have the first one's result is shown, with the versions of all.
 pub fn search(found: &[Found<'_>], window: Window) -> Result<Vec<u8>, MergeError> {
-    let mut all = Map::new();
-    let mut hits = 0;
-    let mut lists = Vec::new();
-    for one in found {
-        let mut members = object(one.document, "data")?;
+    let read = |document: &[u8]| {
+        let mut members = object(document, "data")?;
         let data = take_array(&mut members, "data")?;
-        hits += members
-            .get("totalHits")
-            .and_then(Value::as_u64)
-            .unwrap_or(0);
-        lists.push(kept(data, one.keep));
-        add_missing(&mut all, members);
-    }
-    let results = interleaved(lists, id_of, unite);
-    Ok(finish(all, hits, results, window))
+        Ok((members, data))
+    };
+    let gathered = Gathered::read(found, read)?;
+    let results = interleaved(gathered.lists, id_of, unite);
+    Ok(finish(gathered.members, gathered.unseen, results, window))
 }
 
 /// Completions of ids as one, in the same order. A bare list, as old servers send it, is read too.
 pub fn autocomplete(found: &[Found<'_>], window: Window) -> Result<Vec<u8>, MergeError> {
-    let mut all = Map::new();
-    let mut hits = 0;
-    let mut lists = Vec::new();
-    for one in found {
-        let (members, data) = completed(one.document)?;
-        let own = members.get("totalHits").and_then(Value::as_u64);
-        hits += own.unwrap_or(data.len() as u64);
-        lists.push(kept(data, one.keep));
-        add_missing(&mut all, members);
+    let gathered = Gathered::read(found, completed)?;
+    let results = interleaved(gathered.lists, text_id, |_, _| {});
+    Ok(finish(gathered.members, gathered.unseen, results, window))
+}
+
+/// What the pages of all feeds say.
+#[derive(Default)]
+struct Gathered {
+    /// Members beside the results, of the first feed that has them.
+    members: Map<String, Value>,
+    /// The results of each feed that count.
+    lists: Vec<Vec<Value>>,
+    /// Results that feeds say they have beyond those pages.
+    unseen: u64,
+}
+
+impl Gathered {
+    fn read(
+        found: &[Found<'_>],
+        read: impl Fn(&[u8]) -> Result<(Map<String, Value>, Vec<Value>), MergeError>,
+    ) -> Result<Self, MergeError> {
+        let mut gathered = Self::default();
+        for pages in found.chunk_by(|one, next| one.feed == next.feed) {
+            let (mut list, mut seen, mut hits) = (Vec::new(), 0, 0);
+            for (number, page) in pages.iter().enumerate() {
+                let (members, data) = read(page.document)?;
+                seen += data.len() as u64;
+                hits = match hits_of(&members) {
+                    // A further page without results is the end, whatever the feed counts.
+                    Some(own) if number == 0 || !data.is_empty() => own,
+                    _ => seen,
+                };
+                list.extend(kept(data, page.keep));
+                add_missing(&mut gathered.members, members);
+            }
+            gathered.unseen += hits.saturating_sub(seen);
+            gathered.lists.push(list);
+        }
+        Ok(gathered)
     }
-    let results = interleaved(lists, text_id, |_, _| {});
-    Ok(finish(all, hits, results, window))
 }
 
 fn completed(document: &[u8]) -> Result<(Map<String, Value>, Vec<Value>), MergeError> {
@@ -154,7 +197,14 @@ fn unite(result: &mut Value, other: &Value) {
     result["versions"] = Value::from(versions);
 }
 
-fn finish(mut all: Map<String, Value>, hits: u64, results: Vec<Value>, window: Window) -> Vec<u8> {
+/// Counts each id once among what was seen; how many duplicates there are beyond cannot be known.
+fn finish(
+    mut all: Map<String, Value>,
+    unseen: u64,
+    results: Vec<Value>,
+    window: Window,
+) -> Vec<u8> {
+    let hits = unseen.saturating_add(results.len() as u64);
     let wanted = results.into_iter().skip(window.skip).take(window.take);
     all.insert("totalHits".to_owned(), Value::from(hits));
     all.insert("data".to_owned(), wanted.collect());
@@ -183,7 +233,9 @@ mod tests {
     fn searched(texts: &[(&str, &[bool])], window: Window) -> Value {
         let found: Vec<_> = texts
             .iter()
-            .map(|(text, keep)| Found {
+            .enumerate()
+            .map(|(feed, (text, keep))| Found {
+                feed,
                 document: text.as_bytes(),
                 keep,
             })
@@ -239,8 +291,38 @@ mod tests {
             value["data"][1]["versions"],
             json!([{"version": "1.0.0", "from": "one"}, {"version": "2.0.0", "from": "two"}])
         );
-        let ids = found_ids(two.as_bytes()).unwrap();
-        assert_eq!(ids, [PackageId::parse("a"), None]);
+        assert_eq!(value["totalHits"], 2, "of the ids that are shown");
+        let read = found_ids(two.as_bytes()).unwrap();
+        assert_eq!(read.ids, [PackageId::parse("a"), None]);
+        assert_eq!(read.hits, Some(1));
+    }
+
+    #[test]
+    fn pages_of_one_feed_are_one_list_and_counted_once() {
+        let page = |ids: &[&str]| {
+            let results: Vec<_> = ids.iter().map(|id| result(id, "1.0.0", "one")).collect();
+            answer(&results, 9, "x")
+        };
+        let (first, second, empty) = (page(&["a", "b"]), page(&["b", "c"]), page(&[]));
+        let told = |pages: &[&String]| {
+            let found: Vec<_> = pages
+                .iter()
+                .map(|text| Found {
+                    feed: 7,
+                    document: text.as_bytes(),
+                    keep: &[true, true],
+                })
+                .collect();
+            let value: Value = serde_json::from_slice(&search(&found, ALL).unwrap()).unwrap();
+            let ids: String = shown(&value).iter().map(|(id, _)| *id).collect();
+            (ids, value["totalHits"].clone())
+        };
+        assert_eq!(told(&[&first]), ("ab".to_owned(), json!(9)));
+        assert_eq!(told(&[&first, &second]), ("abc".to_owned(), json!(8)));
+        assert_eq!(
+            told(&[&first, &second, &empty]),
+            ("abc".to_owned(), json!(3))
+        );
     }
 
     #[test]
@@ -249,16 +331,17 @@ mod tests {
             r#"["A","b"]"#,
             r#"{"totalHits":7,"data":["a","c"],"@context":{}}"#,
         ];
-        let found = texts.map(|text| Found {
-            document: text.as_bytes(),
+        let found = [0, 1].map(|feed| Found {
+            feed,
+            document: texts[feed].as_bytes(),
             keep: &[true, true],
         });
         let value: Value = serde_json::from_slice(&autocomplete(&found, ALL).unwrap()).unwrap();
         assert_eq!(
             value,
-            json!({"@context": {}, "totalHits": 9, "data": ["A", "b", "c"]})
+            json!({"@context": {}, "totalHits": 8, "data": ["A", "b", "c"]})
         );
-        assert_eq!(completed_ids(texts[0].as_bytes()).unwrap().len(), 2);
+        assert_eq!(completed_ids(texts[0].as_bytes()).unwrap().ids.len(), 2);
         assert!(completed_ids(b"7").is_err());
     }
 }
