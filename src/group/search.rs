@@ -123,7 +123,7 @@ impl Group {
         let mut seen = 0;
         loop {
             let take = limit.saturating_sub(seen).min(RESULTS_MAX);
-            let target = question.page(&request.target, seen, take)?;
+            let target = Question::page(&request.target, seen, take)?;
             let part = match self.part(place, &target, request).await {
                 Ok(part) => part,
                 Err(error) if pages.parts.is_empty() => return Err(error),
@@ -287,7 +287,7 @@ impl Question {
     }
 
     /// The same question for a page of one member.
-    fn page(&self, target: &Target, skip: usize, take: usize) -> Result<Target, Error> {
+    fn page(target: &Target, skip: usize, take: usize) -> Result<Target, Error> {
         let query = target.query().unwrap_or_default();
         let others = form_urlencoded::parse(query.as_bytes())
             .filter(|(name, _)| !matches!(&*name.to_ascii_lowercase(), "skip" | "take"));
@@ -321,7 +321,7 @@ mod tests {
         let (skip, take) = window;
         assert_eq!(question.window, Window { skip, take }, "{query}");
         assert_eq!(question.wanted(), wanted, "{query}");
-        let page = question.page(&target, 1000, 500).unwrap();
+        let page = Question::page(&target, 1000, 500).unwrap();
         assert_eq!(page.query(), Some(asked), "{query}");
     }
 

@@ -33,21 +33,11 @@ impl Case {
     /// Runs it.
     pub fn run(&self, bench: &Bench) -> Result<(), Failure> {
         let expected = (self.leaves)();
-        for round in self.rounds(bench.world, !expected.is_empty()) {
+        for round in rounds(bench.world, !expected.is_empty()) {
             let told = |reason: Failure| format!("{round} round: {reason}");
-            self.round(bench, &expected, *round).map_err(told)?;
+            self.round(bench, &expected, round).map_err(told)?;
         }
         Ok(())
-    }
-
-    /// A folder is asked for nothing that could be counted. What is kept does not depend on the
-    /// scheme, only the documents made of it: over https, packages are enough.
-    const fn rounds(&self, world: World, has_packages: bool) -> &'static [&'static str] {
-        match world {
-            World::Tls if has_packages => &["first", "second"],
-            World::Direct | World::Plain => &["first", "second"],
-            World::Tls | World::Guarded | World::Folder => &["first"],
-        }
     }
 
     fn round(&self, bench: &Bench, expected: &[Identity], round: &str) -> Result<(), Failure> {
@@ -73,6 +63,16 @@ impl Case {
             return Err(format!("it cost {requests:?}"));
         }
         Ok(())
+    }
+}
+
+/// A folder is asked for nothing that could be counted. What is kept does not depend on the scheme,
+/// only the documents made of it: over https, packages are enough.
+const fn rounds(world: World, has_packages: bool) -> &'static [&'static str] {
+    match world {
+        World::Guarded | World::Folder => &["first"],
+        World::Tls if !has_packages => &["first"],
+        World::Direct | World::Plain | World::Tls => &["first", "second"],
     }
 }
 

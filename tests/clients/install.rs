@@ -83,10 +83,11 @@ pub fn config34(bench: &Bench, home: &Path) -> Result<(), Failure> {
 
 /// Restores a `packages.config` that lists the closure.
 fn restore_config(bench: &Bench, home: &Path, exe: &str, root: &str) -> Result<(), Failure> {
-    let listed: String = closure(root)
+    let listed: Vec<String> = closure(root)
         .iter()
         .map(|(id, version)| format!("<package id=\"{id}\" version=\"{version}\" />"))
         .collect();
+    let listed = listed.concat();
     let text = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><packages>{listed}</packages>");
     fs::write(home.join("packages.config"), text).map_err(|error| error.to_string())?;
     let args = [

@@ -200,10 +200,35 @@ async fn each_feed_alone_has_its_own_url() {
         let leaf = &found.json()["data"][0]["registration"];
         assert!(leaf.as_str().unwrap().starts_with(&base), "{leaf}");
     }
+    for path in ["/feeds/none/v3/index.json", "/feeds//v3/index.json"] {
+        assert_eq!(world.get_at(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_nearly_the_url_of_a_feed_leads_to_its_service_index() {
+    let world = GroupWorld::first(two()).await;
+    for (path, location) in [
+        ("/feeds/public", "public/v3/index.json"),
+        ("/feeds/public/", "v3/index.json"),
+        ("/feeds/public/index.json", "v3/index.json"),
+        ("/feeds/public/v3", "v3/index.json"),
+        ("/feeds/public/v3/", "index.json"),
+        ("/", "v3/index.json"),
+        ("/v3/", "index.json"),
+    ] {
+        let answer = world.get_at(path).await;
+        assert_eq!(answer.status, 302, "{path}");
+        assert_eq!(answer.header("location"), location, "{path}");
+    }
+    let index = world.get_at("/feeds/public/v3/index.json").await;
+    assert_eq!(index.status, 200, "{}", index.text());
     for path in [
-        "/feeds/none/v3/index.json",
-        "/feeds/corp",
-        "/feeds//v3/index.json",
+        "/feeds/nobody",
+        "/feeds/nobody/",
+        "/feeds/",
+        "/feeds",
+        "/feeds/publicx",
     ] {
         assert_eq!(world.get_at(path).await.status, 404, "{path}");
     }

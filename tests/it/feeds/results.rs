@@ -140,12 +140,11 @@ async fn a_search_deeper_than_is_looked_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_page_that_fails_takes_nothing_from_the_first() {
     let world = GroupWorld::first(two()).await;
-    world.get("index.json").await;
+    deep(&world, 9000);
     for host in ["usnc", "ussc"] {
         let path = format!("/search-{host}/query?q=tool&skip=1000&take=990");
         world.ups[0].on(&path).reply(400, "too deep");
     }
-    deep(&world, 9000);
     let cut = world.get("query?q=tool&skip=990&take=1000").await;
     assert_eq!(cut.status, 200, "{}", cut.text());
     assert_eq!(texts(&cut, "data").len(), 12);
