@@ -333,6 +333,7 @@ fn options(config: &Config, feed: &FeedConfig, memory: u64) -> Options {
         honour_no_cache: config.honour_no_cache,
         web_links: config.web_links,
         v2: config.v2,
+        v2_source: feed.v2,
         publish: feed.publish,
         push_key: feed.push_key.clone(),
         publish_timeout: feed.publish_timeout,

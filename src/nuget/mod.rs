@@ -1,6 +1,6 @@
 //! What NuGet says: identity of packages, resources, URLs, links. Pure functions, no I/O.
 
-mod documents;
+pub mod documents;
 pub mod id;
 pub mod link_map;
 pub mod manifest;

@@ -14,6 +14,7 @@ use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
+use crate::nuget::v2::V2Source;
 use crate::observe::{Metrics, status_class};
 use crate::policy::class::{Freshness, Network};
 use crate::proxy::backoff::Backoff;
@@ -43,6 +44,8 @@ pub struct Options {
     pub web_links: WebLinks,
     /// Whether the service index offers V2.
     pub v2: bool,
+    /// What answers V2 clients.
+    pub v2_source: V2Source,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
     /// The feed's own key for pushes of those who may push here.

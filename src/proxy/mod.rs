@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod fill;
 mod flight;
+mod gallery;
 pub mod generic;
 mod locate;
 mod outdated;

@@ -40,4 +40,5 @@ mod support;
 mod tidy;
 mod tls;
 mod v2;
+mod v2_upstream;
 mod vulnerabilities;
