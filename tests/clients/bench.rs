@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -34,6 +35,8 @@ pub struct Bench {
     pub direct: bool,
     /// Whether nugate's feed is a folder, which knows no vulnerabilities.
     pub folder: bool,
+    /// Whether nugate's feed is another nugate, which speaks V2.
+    pub chained: bool,
     /// The feed's packages by the digest of their bytes: lower-case id and version.
     pub packages: BTreeMap<[u8; 32], Identity>,
     /// Folder of installed clients.
@@ -45,6 +48,8 @@ pub struct Bench {
     /// one user; none when clients ask the feed itself.
     guarded: Option<Nugate>,
     _nugate: Option<Nugate>,
+    /// The feed of the one above, when that is another nugate.
+    _inner: Option<Nugate>,
     _folder: Option<TempDir>,
     _runtime: Runtime,
 }
@@ -100,6 +105,7 @@ impl Bench {
             source: nugate.as_ref().map_or(upstream, |n| n.source.clone()),
             direct,
             folder: false,
+            chained: false,
             packages,
             tools,
             wrappers,
@@ -107,6 +113,7 @@ impl Bench {
             feed,
             guarded,
             _nugate: nugate,
+            _inner: None,
             _folder: None,
             _runtime: runtime,
         }
@@ -136,6 +143,38 @@ impl Bench {
         Ok(path)
     }
 
+    /// The same feed, with another nugate in front of the one there is: its feed speaks V2.
+    pub fn behind_another(self) -> Self {
+        let nugate = Nugate::start(&self.source);
+        Self {
+            source: nugate.source.clone(),
+            chained: true,
+            _inner: self._nugate,
+            _nugate: Some(nugate),
+            ..self
+        }
+    }
+
+    /// Whether nugate has asked its feed for V2 documents of this kind.
+    pub fn has_passed_on(&self, resource: &str) -> Result<bool, Failure> {
+        let address = self.source.trim_start_matches("http://");
+        let address = address.split('/').next().unwrap_or_default();
+        let ask = || {
+            let mut stream = TcpStream::connect(address)?;
+            stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok::<_, std::io::Error>(text)
+        };
+        let text = ask().map_err(|error| error.to_string())?;
+        let label = format!("resource=\"{resource}\"");
+        let mut lines = text.lines();
+        Ok(
+            lines
+                .any(|it| it.starts_with("nugate_upstream_requests_total{") && it.contains(&label)),
+        )
+    }
+
     /// The same packages, with nugate in front of a folder that they lie in.
     pub fn over_a_folder(self, feed: &ExampleFeed) -> Self {
         let folder = TempDir::new().unwrap();
@@ -148,6 +187,7 @@ impl Bench {
             source: nugate.source.clone(),
             direct: false,
             folder: true,
+            chained: false,
             _nugate: Some(nugate),
             _folder: Some(folder),
             ..self

@@ -4,7 +4,8 @@
 //! and passes. Environment: `NGTEST_CLIENTS` (folder of installed clients), `NGTEST_SHARED` (folder
 //! whose `clients/` has their wrappers), `NGTEST_BIN` (program to test), `NGTEST_DIRECT` (clients
 //! ask the feed itself, to prove the feed), `NGTEST_ONLY` (part of the names of the cases to run).
-//! The cases run twice: nugate asks the feed, and it has the same packages in a folder.
+//! The cases run twice: nugate asks the feed, and it has the same packages in a folder. Those over
+//! V2 also run with another nugate as the feed, which speaks V2 itself.
 //! One line per case and a closing line `N passed, M failed`.
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +37,21 @@ fn main() -> ExitCode {
     let only = std::env::var("NGTEST_ONLY").unwrap_or_default();
     let (mut passed, mut failed) = run(&bench, &only);
     if !bench.direct {
+        println!("through another nugate, which answers V2 from V3 documents:");
+        bench = bench.behind_another();
+        let (more_passed, more_failed) = run(&bench, &only);
+        passed += more_passed;
+        failed += more_failed;
+        // Only if they were asked of it, the feed's own V2 is what the clients got.
+        for resource in ["v2_search", "v2_versions"]
+            .iter()
+            .filter(|_| more_passed > 3)
+        {
+            if bench.has_passed_on(resource) != Ok(true) {
+                println!("FAIL {resource} was not passed on");
+                failed += 1;
+            }
+        }
         println!("over a folder:");
         bench = bench.over_a_folder(&feed::feed());
         let (more_passed, more_failed) = run(&bench, &only);
