@@ -47,7 +47,7 @@ pub struct Bench {
     /// A second nugate, which speaks https with a certificate of a private authority and serves
     /// one user; none when clients ask the feed itself.
     guarded: Option<Nugate>,
-    _nugate: Option<Nugate>,
+    nugate: Option<Nugate>,
     /// The feed of the one above, when that is another nugate.
     _inner: Option<Nugate>,
     _folder: Option<TempDir>,
@@ -112,7 +112,7 @@ impl Bench {
             log,
             feed,
             guarded,
-            _nugate: nugate,
+            nugate,
             _inner: None,
             _folder: None,
             _runtime: runtime,
@@ -149,8 +149,8 @@ impl Bench {
         Self {
             source: nugate.source.clone(),
             chained: true,
-            _inner: self._nugate,
-            _nugate: Some(nugate),
+            _inner: self.nugate,
+            nugate: Some(nugate),
             ..self
         }
     }
@@ -188,7 +188,7 @@ impl Bench {
             direct: false,
             folder: true,
             chained: false,
-            _nugate: Some(nugate),
+            nugate: Some(nugate),
             _folder: Some(folder),
             ..self
         }

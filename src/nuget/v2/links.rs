@@ -68,11 +68,11 @@ pub fn links(document: &[u8], place: Place<'_>) -> Result<Rewritten, Malformed> 
     pen.edits.sort_by_key(|(at, _)| at.start);
     let mut copied = 0;
     for (at, new) in pen.edits {
-        bytes.extend_from_slice(text[copied..at.start].as_bytes());
+        bytes.extend_from_slice(&text.as_bytes()[copied..at.start]);
         bytes.extend_from_slice(new.as_bytes());
         copied = at.end;
     }
-    bytes.extend_from_slice(text[copied..].as_bytes());
+    bytes.extend_from_slice(&text.as_bytes()[copied..]);
     Ok(Rewritten {
         bytes,
         left: pen.left,
@@ -203,7 +203,7 @@ impl Pen<'_> {
             }
             Part::End { content } => {
                 if let Some(frame) = self.frames.pop() {
-                    self.end(frame, content);
+                    self.end(&frame, content);
                 }
             }
         }
@@ -228,7 +228,7 @@ impl Pen<'_> {
         }
     }
 
-    fn end(&mut self, frame: Frame, end: usize) {
+    fn end(&mut self, frame: &Frame, end: usize) {
         let at = frame.content..end;
         let text = frame.text.trim();
         let entry = self.entries.last_mut();
@@ -242,11 +242,11 @@ impl Pen<'_> {
                 let ours = self.ours(text);
                 self.edits.extend(ours.map(|ours| (at, escape(&ours))));
             }
-            (Kind::Page, _) if frame.plain && !text.is_empty() => {
-                if self.place.web_links == WebLinks::Drop {
-                    self.edits.push((frame.head..frame.head, NULL.to_owned()));
-                    self.edits.push((at, String::new()));
-                }
+            (Kind::Page, _)
+                if frame.plain && !text.is_empty() && self.place.web_links == WebLinks::Drop =>
+            {
+                self.edits.push((frame.head..frame.head, NULL.to_owned()));
+                self.edits.push((at, String::new()));
             }
             _ => {}
         }

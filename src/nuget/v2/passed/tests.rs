@@ -59,7 +59,7 @@ fn shapes_go_on_as_they_were_asked() {
         ),
         (
             "/FindPackagesById()",
-            Some("id='no id'".replace(' ', "+").leak()),
+            Some("id='no+id'"),
             "v2_versions",
             None,
             "FindPackagesById()?id=%27no+id%27",
