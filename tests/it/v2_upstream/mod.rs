@@ -178,7 +178,7 @@ async fn answers_differ_from_the_feeds_in_links_alone() {
     let base = format!("{theirs}/api/v2");
     let sent = list(&base, &[entry(&base, "Gallery.Only", "1.0")], None);
     let shown = answer.text().replace("&apos;", "'");
-    assert_eq!(shown, sent.replace(&*theirs, &ours));
+    assert_eq!(shown, sent.replace(theirs, &ours));
     let content_type = "application/atom+xml;type=feed;charset=utf-8";
     assert_eq!(answer.header("content-type"), content_type);
     assert!(shown.contains("https://gallery.example/packages/Gallery.Only"));
