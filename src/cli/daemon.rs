@@ -411,6 +411,7 @@ fn options(config: &Config, feed: &FeedConfig, memory: u64) -> Options {
         web_links: config.web_links,
         v2: config.v2,
         keep_newer: feed.keep_newer,
+        v2_source: feed.v2,
         publish: feed.publish,
         push_key: feed.push_key.clone(),
         publish_timeout: feed.publish_timeout,

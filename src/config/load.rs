@@ -19,7 +19,9 @@ use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
 use super::table::{DEFAULT_FEED, settings};
-use super::{CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, Publish, WebLinks};
+use super::{
+    CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, Publish, V2Source, WebLinks,
+};
 use crate::nuget::merge::Versions;
 use crate::policy::class::{Freshness, Network};
 
@@ -78,6 +80,7 @@ impl Config {
                 connections_max: 0,
                 requests_per_second: 0,
                 publish: Publish::Relay,
+                v2: V2Source::Upstream,
                 push_key: None,
                 publish_timeout: Duration::ZERO,
                 pass_types: Vec::new(),

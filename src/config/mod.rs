@@ -36,6 +36,7 @@ pub mod value;
 
 pub use crate::nuget::publish::Publish;
 pub use crate::nuget::service_index::WebLinks;
+pub use crate::nuget::v2::V2Source;
 pub use access::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
 pub use address::HostPattern;
 pub use auth::{Auth, Credential, Scheme};
@@ -132,6 +133,8 @@ pub struct FeedConfig {
     pub requests_per_second: u32,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
+    /// What answers V2 clients.
+    pub v2: V2Source,
     /// Its own key, for pushes of those who may push here.
     pub push_key: Option<Secret>,
     /// The longest wait for the answer to a push, from the end of the upload.

@@ -12,7 +12,7 @@ use super::edge::EDGE;
 use super::freshness::FRESHNESS;
 use super::generic::GENERIC;
 use super::setting::{Kind, Setting};
-use super::{LogFormat, LogLevel, Publish, Secret, WebLinks};
+use super::{LogFormat, LogLevel, Publish, Secret, V2Source, WebLinks};
 use crate::nuget::merge::Versions;
 use crate::nuget::resource;
 use crate::policy::class::Network;
@@ -281,6 +281,15 @@ const FEED: &[Setting] = &[
             config.feed.publish = [Publish::Relay, Publish::Refuse][index];
         }),
         doc: "`relay` passes pushes and deletions on to the feed with the client's key; `refuse` answers them with 403 and does not offer them.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.v2",
+        default: "\"upstream\"",
+        kind: Kind::Choice(&["upstream", "facts"], |config, index| {
+            config.feed.v2 = [V2Source::Upstream, V2Source::Facts][index];
+        }),
+        doc: "What answers V2 clients of this feed: `upstream` is its own V2 endpoint, if its service index names one that answers, else its V3 documents; `facts` is its V3 documents in any case. V2 clients of several feeds under one URL are answered from V3 documents.",
         short: None,
     },
     Setting {

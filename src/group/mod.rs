@@ -201,6 +201,11 @@ impl Group {
         &self.0.first
     }
 
+    /// The member, if there is no other.
+    pub fn only(&self) -> Option<&Member> {
+        self.0.more.is_empty().then_some(&self.0.first)
+    }
+
     /// The member with this feed name.
     pub fn member(&self, name: &str) -> Option<&Member> {
         self.members().find(|member| member.name() == name)

@@ -1,7 +1,7 @@
 //! What NuGet says: identity of packages, resources, URLs, links. Pure functions, no I/O.
 
 pub mod commit;
-mod documents;
+pub mod documents;
 pub mod id;
 pub mod link_map;
 pub mod manifest;

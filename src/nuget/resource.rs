@@ -5,8 +5,8 @@
 //! tests are all derived from [`RESOURCES`]. Adding a resource is one row and one fixture.
 
 use super::documents::{
-    AUTOCOMPLETE_DOCS, CATALOG_DOCS, FLAT_DOCS, REGISTRATION_DOCS, SEARCH_DOCS, SIGNATURE_DOCS,
-    VULNERABILITY_DOCS,
+    AUTOCOMPLETE_DOCS, CATALOG_DOCS, FLAT_DOCS, GALLERY_DOCS, REGISTRATION_DOCS, SEARCH_DOCS,
+    SIGNATURE_DOCS, VULNERABILITY_DOCS,
 };
 use crate::policy::class::Class;
 
@@ -15,7 +15,8 @@ use crate::policy::class::Class;
 pub struct Resource {
     /// The name the NuGet documentation gives it.
     pub name: &'static str,
-    /// Our path segment below `/v3/`; empty for templates, which live below another resource.
+    /// Our path segment below `/v3/`, and the beginning of keys; empty for templates, which live
+    /// below another resource. That of V2 is in keys only.
     pub slug: &'static str,
     /// All `@type` values of it, the one with the richest content first. Each is published as an
     /// entry of its own, because clients look for different ones.
@@ -42,8 +43,8 @@ pub enum At {
     /// A URI template below the base of another resource: only the text before the first brace is
     /// changed.
     Template,
-    /// The V2 endpoint, beside `/v3/`: ours answers from V3 documents, so it is offered whether or
-    /// not the upstream has one, and leads nowhere upstream.
+    /// The V2 endpoint, beside `/v3/`: where the upstream has none, ours answers from V3 documents,
+    /// so it is offered in any case. Its paths are understood by [`crate::nuget::v2`].
     V2,
     /// Takes pushes of these; nothing below it is a document, and no link leads there, because some
     /// feeds have other resources at the same URL. Published without a trailing slash.
@@ -89,6 +90,8 @@ pub enum View {
     Document,
     /// With links that lie under a known upstream base pointing at us.
     Links(&'static LinkRule),
+    /// An XML document of V2 with its links pointing at us.
+    Atom,
     /// Our own service index.
     ServiceIndex,
 }
@@ -123,6 +126,11 @@ pub enum Check {
     Nupkg,
     /// XML: begins with `<` and is not an HTML page.
     Xml,
+    /// A well-formed XML document within the limits of [`crate::nuget::v2::markup`], whose root
+    /// element has one of these names.
+    Markup(&'static [&'static str]),
+    /// A whole number in text.
+    Number,
     /// JSON with a root of this kind that has these members.
     Json(Root, &'static [&'static str]),
     /// Anything of the right length that is not an HTML page.
@@ -257,10 +265,10 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "LegacyGallery",
-        slug: "",
+        slug: "api-v2",
         types: &["LegacyGallery/2.0.0", "LegacyGallery"],
         at: At::V2,
-        docs: &[],
+        docs: GALLERY_DOCS,
     },
     Resource {
         name: "ReadmeUriTemplate",
@@ -366,7 +374,7 @@ mod tests {
     #[test]
     fn templates_have_no_documents_of_their_own() {
         for resource in RESOURCES {
-            let template = matches!(resource.at, At::Template | At::WebPage | At::V2);
+            let template = matches!(resource.at, At::Template | At::WebPage);
             assert_eq!(template, resource.slug.is_empty(), "{}", resource.name);
             assert!(!template || resource.docs.is_empty(), "{}", resource.name);
         }

@@ -11,7 +11,7 @@ use url::Url;
 use crate::entry::Key;
 use crate::nuget::id::PackageId;
 use crate::nuget::pattern;
-use crate::nuget::resource::{At, DocRule, Resource, SERVICE_INDEX, of_slug};
+use crate::nuget::resource::{At, DocRule, RESOURCES, Resource, SERVICE_INDEX, of_slug};
 use crate::nuget::service_index::ServiceIndex;
 use crate::nuget::version::PackageVersion;
 
@@ -57,7 +57,7 @@ pub struct Target {
     suffix: Option<String>,
     /// Canonical path below the slug, decoded.
     path: String,
-    /// Canonical query, encoded; endpoints only.
+    /// Canonical query, encoded; endpoints and V2 only.
     query: Option<String>,
 }
 
@@ -85,7 +85,8 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Target, RouteError> {
     if slug == SERVICE_INDEX.pattern && rest.is_empty() {
         return Ok(Target::service_index());
     }
-    let resource = of_slug(slug).ok_or(RouteError::NotFound)?;
+    let resource = of_slug(slug).filter(|resource| resource.at != At::V2);
+    let resource = resource.ok_or(RouteError::NotFound)?;
     let suffixes: Vec<&str> = resource
         .types
         .iter()
@@ -133,7 +134,7 @@ pub(super) fn decode(path: &str) -> Result<Vec<String>, RouteError> {
 }
 
 /// Whether each `%` begins an escape (RFC 3986 section 2.1).
-fn is_encoded(segment: &str) -> bool {
+pub(super) fn is_encoded(segment: &str) -> bool {
     let is_hex = |at: Option<&u8>| at.is_some_and(u8::is_ascii_hexdigit);
     segment.split('%').skip(1).all(|after| {
         let after = after.as_bytes();
@@ -185,6 +186,25 @@ impl Target {
             suffix: None,
             path: String::new(),
             query: None,
+        }
+    }
+
+    /// A document of V2 at this decoded path below the upstream's base, without dot segments, and
+    /// with this encoded query; about these, as far as it is about one.
+    pub(super) fn gallery(
+        rule: &'static DocRule,
+        (id, version): (Option<PackageId>, Option<PackageVersion>),
+        path: String,
+        query: Option<String>,
+    ) -> Self {
+        Self {
+            rule,
+            resource: RESOURCES.iter().find(|row| row.at == At::V2),
+            id,
+            version,
+            path,
+            query,
+            ..Self::service_index()
         }
     }
 

@@ -12,7 +12,7 @@ use moka::sync::Cache;
 
 use crate::entry::Digest;
 use crate::nuget::link_map::LinkMap;
-use crate::nuget::service_index::ServiceIndex;
+use crate::nuget::service_index::{GALLERY, ServiceIndex};
 use crate::upstream::Feed;
 
 /// Pages remembered, by token; each is a URL.
@@ -27,6 +27,8 @@ pub struct Discovered {
     pub index: ServiceIndex,
     /// From the upstream's bases, past ones too, to our paths.
     pub map: LinkMap,
+    /// From the upstream's V2 endpoints, past ones too, to ours, below our root.
+    pub gallery: LinkMap,
     /// Hosts the index names.
     pub hosts: HashSet<String>,
 }
@@ -77,13 +79,18 @@ impl Discovery {
             return Ok(Adopted { discovered, bases });
         }
         let mut map = index.link_map();
-        let more = remember(&mut older, &map);
-        map.merge_older(&LinkMap::new(older.clone()));
+        let mut gallery = index.gallery_map();
+        let more = remember(&mut older, &map) | remember(&mut older, &gallery);
+        let of_gallery = |(_, ours): &(String, String)| ours == GALLERY;
+        let (past, others) = older.iter().cloned().partition(of_gallery);
+        map.merge_older(&LinkMap::new(others));
+        gallery.merge_older(&LinkMap::new(past));
         let discovered = Arc::new(Discovered {
             digest: Digest::of(body),
             hosts: index.hosts().into_iter().collect(),
             index,
             map,
+            gallery,
         });
         self.current.store(Some(Arc::clone(&discovered)));
         let bases = more.then(|| older.clone());
@@ -110,7 +117,10 @@ const BASES_MAX: usize = 256;
 fn remember(older: &mut Vec<(String, String)>, fresh: &LinkMap) -> bool {
     let before = older.len();
     for (base, ours) in fresh.pairs() {
-        if !older.iter().any(|(known, _)| known == base) && older.len() < BASES_MAX {
+        let mut known = older.iter();
+        let known =
+            known.any(|(known, its)| known == base && (its == GALLERY) == (ours == GALLERY));
+        if !known && older.len() < BASES_MAX {
             older.push((base.to_owned(), ours.to_owned()));
         }
     }

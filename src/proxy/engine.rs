@@ -14,6 +14,7 @@ use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::service_index::WebLinks;
+use crate::nuget::v2::V2Source;
 use crate::observe::{Metrics, status_class};
 use crate::policy::class::{Class, Freshness, Network};
 use crate::proxy::backoff::Backoff;
@@ -47,6 +48,8 @@ pub struct Options {
     pub v2: bool,
     /// Whether a document stays as it is when the upstream sends an older one.
     pub keep_newer: bool,
+    /// What answers V2 clients.
+    pub v2_source: V2Source,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
     /// The feed's own key for pushes of those who may push here.

@@ -21,6 +21,7 @@ use crate::policy::{Answer, Step, absorb};
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Pilot};
+use crate::proxy::gallery;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::locate::Located;
 use crate::proxy::parts::Part;
@@ -142,7 +143,7 @@ impl Fill {
         if fetched.status == http::StatusCode::GONE && self.engine.feed.is_folder() {
             return Answer::Gone;
         }
-        answer
+        gallery::meant(answer, fetched.status, &self.target)
     }
 
     /// What another fill stored between the judgement and this fill's start.

@@ -12,6 +12,7 @@ use crate::nuget::link_map::LinkMap;
 use crate::nuget::resource::{DocRule, LinkRule, Orphans, Resource, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::route::{self, Target};
+use crate::nuget::v2::passed;
 use crate::proxy::discovery::{Discovered, Origin};
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
@@ -93,9 +94,10 @@ impl Engine {
             });
         };
         let known = self.discovered().await?;
-        let urls = match &target.token {
-            Some(token) => vec![self.page_url(token, target, &known).await?],
-            None => target.upstream_urls(self.feed.url(), &known.index),
+        let urls = match (&target.token, passed::entry_of(target)) {
+            (Some(token), _) => vec![self.page_url(token, target, &known).await?],
+            (None, Some(entry)) => vec![self.file_url(&entry, &known).await?],
+            (None, None) => target.upstream_urls(self.feed.url(), &known.index),
         };
         if urls.is_empty() {
             return Err(Error::NotOffered(resource.name));
@@ -122,12 +124,17 @@ impl Engine {
             return Err(reread.err().unwrap_or(Error::NotFound));
         };
         let url = Url::parse(&text).map_err(|_| Error::NotFound)?;
+        self.allowed(url, "page", known)
+    }
+
+    /// A URL that a document of the feed names, if it may be asked for.
+    pub(super) fn allowed(&self, url: Url, what: &str, known: &Discovered) -> Result<Url, Error> {
         if self.feed.allows(&url, &known.hosts) {
             return Ok(url);
         }
         let host = url.host_str().unwrap_or_default();
         Err(Error::unusable(format!(
-            "feed {} names a page on {host}, which is neither a host of its service index nor in \
+            "feed {} names a {what} on {host}, which is neither a host of its service index nor in \
              redirect_hosts",
             self.feed.name()
         )))

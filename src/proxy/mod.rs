@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod fill;
 mod flight;
+mod gallery;
 pub mod generic;
 mod incoming;
 mod locate;

@@ -132,7 +132,7 @@ impl Engine {
         };
         let rule = request.target.rule;
         let discovered = match rule.view {
-            View::Links(_) | View::ServiceIndex => Some(self.discovered().await?),
+            View::Links(_) | View::Atom | View::ServiceIndex => Some(self.discovered().await?),
             View::Raw | View::Document => None,
         };
         let subject = Subject {

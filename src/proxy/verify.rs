@@ -16,6 +16,7 @@ use self::entries::{Entries, INFLATED_MAX, Summed};
 use crate::entry::Digest;
 use crate::nuget::resource::{Check, Root};
 use crate::nuget::rewrite::MAX_DEPTH;
+use crate::nuget::v2::markup;
 use crate::store::DraftFile;
 
 mod along;
@@ -84,23 +85,45 @@ pub(super) fn conclude(
 pub fn verify(
     check: Check,
     content_type: Option<&str>,
-    mut body: impl Read + Seek,
+    body: impl Read + Seek,
     framed: bool,
 ) -> Finding {
     match check {
         Check::Nupkg => archive(body, &Entries::new()),
-        Check::Json(root, members) => {
-            let mut bytes = Vec::new();
-            match body.read_to_end(&mut bytes) {
-                Ok(_) => json(&bytes, root, members),
-                Err(error) => Finding::Bad(format!("the body cannot be read: {error}")),
-            }
-        }
+        Check::Json(root, members) => whole(body, |bytes| json(bytes, root, members)),
+        Check::Markup(roots) => whole(body, |bytes| match markup::check(bytes, roots) {
+            Ok(()) => Finding::Good,
+            Err(error) => Finding::Bad(error.to_string()),
+        }),
+        Check::Number => match whole(body, number) {
+            // A cut number looks like a whole one.
+            Finding::Good if !framed => Finding::Unproven,
+            finding => finding,
+        },
         Check::Xml => xml(body, framed),
         Check::Any => match not_html(content_type) {
             Finding::Good if !framed => Finding::Unproven,
             finding => finding,
         },
+    }
+}
+
+/// What `check` finds of a document.
+fn whole(mut body: impl Read, check: impl FnOnce(&[u8]) -> Finding) -> Finding {
+    let mut bytes = Vec::new();
+    match body.read_to_end(&mut bytes) {
+        Ok(_) => check(&bytes),
+        Err(error) => Finding::Bad(format!("the body cannot be read: {error}")),
+    }
+}
+
+fn number(bytes: &[u8]) -> Finding {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = text.trim_ascii();
+    if (1..=20).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) {
+        Finding::Good
+    } else {
+        Finding::Bad("not a whole number".to_owned())
     }
 }
 

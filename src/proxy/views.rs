@@ -20,6 +20,7 @@ use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::service_index::{RenderOptions, WebLinks};
+use crate::nuget::v2::links;
 use crate::observe::Metrics;
 use crate::proxy::discovery::Discovered;
 use crate::proxy::error::Error;
@@ -140,9 +141,14 @@ impl Subject {
     fn key(&self) -> MemoKey {
         match self.rule.view {
             View::Raw | View::Document => (self.digest, "", Arc::from(""), 0, self.gzip),
-            View::Links(_) | View::ServiceIndex => {
+            View::Links(_) | View::Atom | View::ServiceIndex => {
                 let known = self.discovered.as_ref();
-                let generation = known.map_or(0, |known| known.map.generation());
+                let generation = known.map_or(0, |known| match self.rule.view {
+                    View::Atom => {
+                        known.map.generation() ^ known.gallery.generation().rotate_left(1)
+                    }
+                    _ => known.map.generation(),
+                });
                 // Our index is made of what was understood, which may be newer than what is stored.
                 let digest = match (self.rule.view, known) {
                     (View::ServiceIndex, Some(known)) => known.digest,
@@ -182,6 +188,17 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
                 .map_err(|error| Error::unusable(format!("cannot show the document: {error}")))?;
             (Bytes::from(links.bytes), links.pages, links.left as u64)
         }
+        (View::Atom, Some(known)) => {
+            let place = links::Place {
+                base: &subject.base,
+                gallery: &known.gallery,
+                documents: &known.map,
+                web_links: subject.web_links,
+            };
+            let links = links::links(&body, place)
+                .map_err(|error| Error::unusable(format!("cannot show the document: {error}")))?;
+            (Bytes::from(links.bytes), Vec::new(), links.left as u64)
+        }
         (View::ServiceIndex, Some(known)) => {
             let options = RenderOptions {
                 base: &subject.base,
@@ -191,7 +208,7 @@ fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {
             };
             (Bytes::from(known.index.render(&options)), Vec::new(), 0)
         }
-        (View::Links(_) | View::ServiceIndex, None) => {
+        (View::Links(_) | View::Atom | View::ServiceIndex, None) => {
             return Err(Error::internal("the upstream's service index is not known"));
         }
         (View::Raw | View::Document, _) => (body, Vec::new(), 0),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, PRAGMA, USER_AGENT};
 use http::{HeaderMap, Method, Version};
 
-use crate::nuget::resource::View;
+use crate::nuget::resource::{At, View};
 use crate::nuget::route::Target;
 use crate::policy::directives::Directives;
 use crate::proxy;
@@ -29,9 +29,11 @@ pub(super) fn request_of(
     }
 }
 
-/// Whether white space may precede the response: a JSON document that need not have a length.
+/// Whether white space may precede the response: a JSON document that need not have a length. XML
+/// begins with its declaration.
 pub(super) fn may_trickle(request: &proxy::Request) -> bool {
-    request.target.rule.view != View::Raw && !request.head && !request.whole
+    let in_v2 = request.target.resource.is_some_and(|row| row.at == At::V2);
+    request.target.rule.view != View::Raw && !in_v2 && !request.head && !request.whole
 }
 
 /// RFC 9110 section 12.5.3, as far as gzip is concerned.

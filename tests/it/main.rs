@@ -47,4 +47,5 @@ mod tls;
 mod upstream_bodies;
 mod upstream_faults;
 mod v2;
+mod v2_upstream;
 mod vulnerabilities;

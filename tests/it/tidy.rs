@@ -81,6 +81,29 @@ const FIXTURES: &[(&str, &str, &str)] = &[
         "data/2026.01.01.00.01.00/example.core.1.0.0.json",
     ),
     ("catalog", "catalog_page", "page0.json"),
+    ("api-v2", "v2_service", ""),
+    ("api-v2", "v2_metadata", "/$metadata"),
+    (
+        "api-v2",
+        "v2_entry",
+        "/Packages(Id='Gallery.Only',Version='1.0')",
+    ),
+    (
+        "api-v2",
+        "v2_versions",
+        "/FindPackagesById()?id='Gallery.Only'",
+    ),
+    ("api-v2", "v2_packages", "/Packages()"),
+    ("api-v2", "v2_search", "/Search()?searchTerm=''"),
+    (
+        "api-v2",
+        "v2_updates",
+        "/GetUpdates()?packageIds='A'&versions='1.0'",
+    ),
+    ("api-v2", "v2_count", "/Packages()/$count"),
+    ("api-v2", "v2_ids", "/package-ids"),
+    ("api-v2", "v2_id_versions", "/package-versions/Gallery.Only"),
+    ("api-v2", "v2_package", "/package/Gallery.Only/1.0"),
 ];
 
 /// Slug and rule of every document.
@@ -113,6 +136,7 @@ fn files_are_short_and_named_after_something() {
     }
 }
 
+/// Below the root.
 fn fixture(slug: &str, rule: &DocRule) -> String {
     let group = if slug.starts_with("registration") {
         "registration*"
@@ -124,9 +148,10 @@ fn fixture(slug: &str, rule: &DocRule) -> String {
         .find(|(of, name, _)| *of == group && *name == rule.name)
         .unwrap_or_else(|| panic!("{slug} {} has no fixture", rule.name));
     match (slug, found.2) {
-        ("", path) => path.to_owned(),
-        (slug, query) if query.starts_with('?') => format!("{slug}{query}"),
-        (slug, path) => format!("{slug}/{path}"),
+        ("", path) => format!("/v3/{path}"),
+        ("api-v2", path) => format!("/api/v2{path}"),
+        (slug, query) if query.starts_with('?') => format!("/v3/{slug}{query}"),
+        (slug, path) => format!("/v3/{slug}/{path}"),
     }
 }
 
@@ -139,10 +164,12 @@ async fn world() -> World {
     }
     let world = World::with(feed, |settings| {
         settings.bases.public_url = Some("https://cache.test".parse().unwrap());
+        settings.options.v2 = true;
     })
     .await;
     let license = "/v3-flatcontainer/example.json/1.2.0/license";
     world.up.on(license).reply(200, "Do as you like.");
+    crate::v2_upstream::speak(&world.up, "Gallery.Only");
     for hive in ["semver1", "gz-semver1", "gz-semver2"] {
         let other = format!("/v3/registration5-{hive}/example.core/other/document.json");
         world.up.on(&other).reply(200, "{}");
@@ -169,7 +196,7 @@ async fn every_document_of_the_table_is_served_under_its_name() {
     for (slug, rule) in documents() {
         let path = fixture(slug, rule).replace("TOKEN", &token);
         let before = answered(&world, rule.name).await;
-        let response = world.get(&path).await;
+        let response = get(world.addr, &path, &[]).await;
         assert_eq!(response.status, 200, "{path}: {response:?}");
         let after = answered(&world, rule.name).await;
         assert!(after > before, "{path} is not counted as {}", rule.name);
@@ -219,6 +246,7 @@ const fn kept(class: Class) -> &'static str {
 fn changed(view: View) -> String {
     match view {
         View::Raw | View::Document => "nothing".to_owned(),
+        View::Atom => "links of V2".to_owned(),
         View::ServiceIndex => "`@id`".to_owned(),
         View::Links(rule) => {
             let context = rule.context_base.then_some("@context.@base");
@@ -253,14 +281,19 @@ fn resources() -> String {
         "\n| Document | Path | Kept as | 404 remembered | Changed |\n|---|---|---|---|---|\n",
     );
     for (slug, rule) in documents() {
-        let path = [slug, rule.pattern].map(str::to_owned).into_iter();
+        let slug = if slug == "api-v2" {
+            "/api/v2".to_owned()
+        } else {
+            format!("/v3/{slug}").trim_end_matches('/').to_owned()
+        };
+        let path = [slug, rule.pattern.to_owned()].into_iter();
         let path: Vec<_> = path.filter(|part| !part.is_empty()).collect();
         let negative = if rule.negative { "yes" } else { "no" };
         let (path, kept, changed) = (path.join("/"), kept(rule.class), changed(rule.view));
         let name = rule.name;
         writeln!(
             table,
-            "| {name} | `/v3/{path}` | {kept} | {negative} | {changed} |"
+            "| {name} | `{path}` | {kept} | {negative} | {changed} |"
         )
         .unwrap();
     }

@@ -2,6 +2,7 @@
 
 use http::Method;
 use nugate::demo::{ExampleFeed, Package};
+use nugate::nuget::v2::V2Source;
 use nugate::policy::class::Network;
 
 use crate::support::World;
@@ -59,7 +60,11 @@ async fn world() -> World {
 }
 
 async fn of(feed: ExampleFeed) -> World {
-    World::with(feed, |settings| settings.options.v2 = true).await
+    World::with(feed, |settings| {
+        settings.options.v2 = true;
+        settings.options.v2_source = V2Source::Facts;
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

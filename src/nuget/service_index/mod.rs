@@ -17,7 +17,7 @@ use url::Url;
 pub use self::parse::{IndexError, IndexErrorKind, MAX_BYTES, MAX_RESOURCES};
 use self::parse::{nameable, origin};
 pub use self::pass::PASS;
-pub use self::render::{RenderOptions, WebLinks, gallery};
+pub use self::render::{GALLERY, RenderOptions, WebLinks, gallery};
 use super::link_map::LinkMap;
 use super::resource::{self, At, RESOURCES, Resource};
 
@@ -102,12 +102,22 @@ impl ServiceIndex {
         LinkMap::new(pairs)
     }
 
+    /// What links of this upstream's documents lead to its V2 endpoint, below our root.
+    pub fn gallery_map(&self) -> LinkMap {
+        let rows = RESOURCES.iter().filter(|row| row.at == At::V2);
+        let entries = rows
+            .flat_map(|row| row.types)
+            .flat_map(|name| self.with_type(name));
+        let pairs = entries.map(|entry| (address(At::V2, &entry.id), GALLERY.to_owned()));
+        LinkMap::new(pairs.collect())
+    }
+
     /// The hosts, with a port unless it is the scheme's own, of every known resource that a proxy
     /// fetches from; pages for people and places to push to are none.
     pub fn hosts(&self) -> BTreeSet<String> {
         let fetched = RESOURCES
             .iter()
-            .filter(|row| !matches!(row.at, At::WebPage | At::Publish(_) | At::V2));
+            .filter(|row| !matches!(row.at, At::WebPage | At::Publish(_)));
         let names = fetched.flat_map(|row| row.types);
         names
             .flat_map(|name| self.with_type(name))
@@ -160,12 +170,10 @@ impl Entry {
 fn address(at: At, id: &str) -> String {
     let path = id.split(['?', '#']).next().unwrap_or(id);
     match at {
-        At::Base if path.ends_with('/') => path.to_owned(),
-        At::Base => format!("{path}/"),
+        At::Base | At::V2 if path.ends_with('/') => path.to_owned(),
+        At::Base | At::V2 => format!("{path}/"),
         At::Endpoint => path.to_owned(),
-        At::Document | At::Versioned | At::Template | At::Publish(_) | At::WebPage | At::V2 => {
-            id.to_owned()
-        }
+        At::Document | At::Versioned | At::Template | At::Publish(_) | At::WebPage => id.to_owned(),
     }
 }
 

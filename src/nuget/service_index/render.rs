@@ -106,9 +106,12 @@ fn own_types(options: &RenderOptions<'_>) -> impl Iterator<Item = &'static str> 
     rows.flat_map(|row| row.types).copied()
 }
 
+/// Where V2 is spoken, below our root.
+pub const GALLERY: &str = "api/v2";
+
 /// Where V2 is spoken, for a base that ends in `/v3/`; without a slash, as nuget.org's.
 pub fn gallery(base: &str) -> String {
-    format!("{}api/v2", base.strip_suffix("v3/").unwrap_or(base))
+    format!("{}{GALLERY}", base.strip_suffix("v3/").unwrap_or(base))
 }
 
 impl Known {

@@ -271,7 +271,8 @@ fn nuget_org_is_understood() {
         [
             "api.nuget.org",
             "azuresearch-usnc.nuget.org",
-            "azuresearch-ussc.nuget.org"
+            "azuresearch-ussc.nuget.org",
+            "www.nuget.org"
         ]
     );
     assert_eq!(index.unknown(), ["SearchGalleryQueryService/3.0.0-rc",]);

@@ -1,6 +1,8 @@
-//! The V2 protocol (OData over Atom) as a view of V3 facts.
+//! The V2 protocol (OData over Atom): passed on to a feed that speaks it, else a view of V3 facts.
 //!
-//! Clients before NuGet 3, Chocolatey, PowerShellGet and `nuget list` speak it. A request is parsed
+//! Clients before NuGet 3, Chocolatey, PowerShellGet and `nuget list` speak it. What is passed on is
+//! checked by its shape ([`passed`]); what comes back is read within limits ([`markup`]) and its
+//! links point at us ([`links`]). Otherwise a request is parsed
 //! to an enum ([`request`], [`filter`]), answered from registrations and searches of the same feed
 //! ([`facts`], [`rows`]) and written as XML ([`atom`], [`metadata`]). [`property`] is the table of
 //! what a package has. Invariant: a condition that cannot be answered from facts is refused by name,
@@ -9,11 +11,24 @@
 pub mod atom;
 pub mod facts;
 pub mod filter;
+pub mod links;
 mod literal;
+pub mod markup;
 pub mod metadata;
+pub mod passed;
 pub mod property;
 pub mod request;
 pub mod rows;
+
+/// What answers V2 clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum V2Source {
+    /// The feed itself where it speaks V2, else its V3 documents.
+    #[default]
+    Upstream,
+    /// Its V3 documents, also where it speaks V2.
+    Facts,
+}
 
 /// Why a request cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -179,14 +179,17 @@ fn parameters(query: &str) -> Result<Vec<Pair>, RequestError> {
 }
 
 /// `Name`, `Name(a='b',c=d)`, and what follows after a slash.
-struct Call<'a> {
-    name: &'a str,
+pub(super) struct Call<'a> {
+    /// The name.
+    pub(super) name: &'a str,
     arguments: Vec<Pair>,
-    rest: &'a str,
+    /// What follows, without the slash before it.
+    pub(super) rest: &'a str,
 }
 
 impl<'a> Call<'a> {
-    fn parse(path: &'a str) -> Result<Self, RequestError> {
+    /// Understands a decoded path.
+    pub(super) fn parse(path: &'a str) -> Result<Self, RequestError> {
         let end = path.find(['(', '/']).unwrap_or(path.len());
         let (name, mut rest) = path.split_at(end);
         let mut arguments = Vec::new();
@@ -230,10 +233,16 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn argument(&self, name: &str) -> Option<&str> {
+    /// The value in the parentheses, without its quotes.
+    pub(super) fn argument(&self, name: &str) -> Option<&str> {
         let mut found = self.arguments.iter();
         let found = found.find(|(own, _)| own.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether there is nothing in the parentheses.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.arguments.is_empty()
     }
 
     fn request(&self, mut parameters: Vec<Pair>) -> Result<V2Request, RequestError> {

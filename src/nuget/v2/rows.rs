@@ -45,6 +45,11 @@ impl Package {
         Self { releases }
     }
 
+    /// Bytes it takes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        self.releases.iter().map(|release| release.weight()).sum()
+    }
+
     /// A row for each version, ascending; without `semver2`, only those that clients of `SemVer`
     /// 1.0.0 can read. The latest ones are told among these.
     pub fn rows(self: &Arc<Self>, semver2: bool) -> Vec<Row> {

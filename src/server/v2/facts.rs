@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use moka::future::Cache;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::group::{Group, base_of_feed};
 use crate::nuget::id::PackageId;
@@ -16,6 +16,8 @@ use crate::nuget::v2::facts::{self, Hits, Page, Release};
 use crate::nuget::v2::rows::Package;
 use crate::observe::CacheStatus;
 use crate::proxy::{Body, Error, Reply, Request};
+use crate::server::v2::Failure;
+use crate::server::v2::list::within;
 
 /// Bytes of memory for what was read of registrations.
 const MEMORY: u64 = 16 << 20;
@@ -32,6 +34,9 @@ const PAGES_AT_ONCE: usize = 4;
 /// Packages asked for at a time.
 const PACKAGES_AT_ONCE: usize = 8;
 
+/// Lists gathered from searches at a time.
+const LISTS_MAX: usize = 2;
+
 /// The registrations of a feed, the richest first: that of the others lacks versions.
 const HIVES: [&str; 3] = ["registration-gz-semver2", "registration-gz", "registration"];
 
@@ -39,6 +44,7 @@ const HIVES: [&str; 3] = ["registration-gz-semver2", "registration-gz", "registr
 pub struct V2 {
     read: Cache<Arc<str>, Arc<Vec<Page>>>,
     turns: Semaphore,
+    lists: Semaphore,
 }
 
 impl Default for V2 {
@@ -58,6 +64,7 @@ impl Default for V2 {
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
                 .build(),
             turns: Semaphore::new(READERS_MAX),
+            lists: Semaphore::new(LISTS_MAX),
         }
     }
 }
@@ -177,12 +184,22 @@ impl<'a> Facts<'a> {
     pub(super) async fn packages(
         &self,
         ids: &[&PackageId],
-    ) -> Result<Vec<Option<Arc<Package>>>, Error> {
+    ) -> Result<Vec<Option<Arc<Package>>>, Failure> {
         let asked: Vec<_> = ids.iter().map(|id| self.package(id)).collect();
-        futures_util::stream::iter(asked)
-            .buffered(PACKAGES_AT_ONCE)
-            .try_collect()
-            .await
+        let mut asked = futures_util::stream::iter(asked).buffered(PACKAGES_AT_ONCE);
+        let mut found = Vec::with_capacity(ids.len());
+        let mut weight = 0;
+        while let Some(package) = asked.try_next().await? {
+            weight += package.as_deref().map_or(0, Package::weight);
+            within(weight, found.len())?;
+            found.push(package);
+        }
+        Ok(found)
+    }
+
+    /// Waits until few others gather long lists; the list is gathered while the permit is held.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.v2.lists.acquire().await.ok()
     }
 
     async fn releases(&self, pages: &[Page]) -> Result<Arc<Package>, Error> {

@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::SemaphorePermit;
+
 use super::Failure;
 use super::facts::{Facts, Question};
 use crate::nuget::v2::RequestError;
@@ -22,6 +24,9 @@ const ORDERED_MAX: usize = 1000;
 
 /// Most packages whose versions are gathered for one list.
 const GATHERED_MAX: usize = 500;
+
+/// Bytes of memory for the packages of one list.
+const LIST_MAX: usize = 128 << 20;
 
 /// Packages asked of the search at a time.
 const CHUNK: usize = 250;
@@ -58,6 +63,7 @@ pub(super) async fn page(facts: &Facts<'_>, list: &List) -> Result<Found, Failur
     {
         return search.page(facts).await;
     }
+    let _turn = turn(facts, list).await;
     let rows = all(facts, list).await?;
     let total = rows.len();
     let limit = limit(list);
@@ -83,7 +89,26 @@ pub(super) async fn count(facts: &Facts<'_>, list: &List) -> Result<usize, Failu
             _ => Ok(search.gather(facts, ORDERED_MAX).await?.len()),
         };
     }
+    let _turn = turn(facts, list).await;
     Ok(all(facts, list).await?.len())
+}
+
+/// The right to gather a list that a search begins: hundreds of packages are in memory meanwhile.
+async fn turn<'a>(facts: &'a Facts<'_>, list: &List) -> Option<SemaphorePermit<'a>> {
+    searched(list)?;
+    facts.turn().await
+}
+
+/// Refuses a list whose first packages take `weight` bytes.
+pub(super) fn within(weight: usize, packages: usize) -> Result<(), RequestError> {
+    if weight <= LIST_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "the versions of more than {packages} packages are too many for one list; ask for ids, for \
+         a narrower searchTerm, or with $filter=IsLatestVersion alone"
+    );
+    Err(RequestError::Unsupported(text))
 }
 
 /// Most entries of this page.
@@ -303,5 +328,20 @@ impl Search<'_> {
         });
         let shown = |row: &Row| row.release().listed && (self.prerelease || !row.is_prerelease());
         Ok(rows.filter(shown).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_takes_too_much_memory_is_refused() {
+        assert_eq!(within(LIST_MAX, 500), Ok(()));
+        let refused = within(LIST_MAX + 1, 7).unwrap_err();
+        assert!(
+            refused.to_string().contains("more than 7 packages"),
+            "{refused}"
+        );
     }
 }

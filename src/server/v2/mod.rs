@@ -1,12 +1,14 @@
-//! `/api/v2`: V2 clients, answered from V3 documents of the same feed.
+//! `/api/v2`: V2 clients, answered by the feed where it speaks V2, else from its V3 documents.
 //!
 //! What is asked is parsed by [`crate::nuget::v2`]; the documents that tell the answer are asked for
 //! on the ordinary path of any request, so that they are cached, joined and served stale like all
-//! others ([`facts`]). [`list`] chooses and pages. Invariant: an answer that is missing a document
-//! because the upstream failed is that failure, never a shorter list.
+//! others: the feed's own ([`upstream`]), or those it is made of ([`facts`]), where [`list`] chooses
+//! and pages. Invariant: an answer that is missing a document because the upstream failed is that
+//! failure, never a shorter list.
 
 mod facts;
 mod list;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +16,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use crate::nuget::documents::{
+    V2_COUNT, V2_ENTRY, V2_METADATA, V2_PACKAGE, V2_PACKAGES, V2_SEARCH, V2_SERVICE, V2_UPDATES,
+    V2_VERSIONS,
+};
 use crate::nuget::id::PackageId;
-use crate::nuget::resource::{Check, DocRule, View};
+use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, Target};
 use crate::nuget::service_index::gallery;
 use crate::nuget::v2::atom::{self, Head};
 use crate::nuget::v2::request::{self, List, V2Request};
 use crate::nuget::v2::{RequestError, metadata};
 use crate::nuget::version::PackageVersion;
-use crate::policy::class::Class;
 use crate::proxy::{self, Body, Reply};
 use crate::server::body::ResponseBody;
 use crate::server::handle::{Answer, App, Ends, insert_warning, misdirected, request_of};
@@ -32,28 +37,11 @@ use facts::Facts;
 
 pub use facts::V2;
 
-/// A document below `/api/v2`: metric label, and how caches in front of us may keep it.
-const fn document(name: &'static str, class: Class) -> DocRule {
-    DocRule {
-        name,
-        pattern: "",
-        class,
-        negative: false,
-        view: View::Document,
-        check: Check::Xml,
-    }
-}
-
-const SERVICE: DocRule = document("v2_service", Class::Index);
-const METADATA: DocRule = document("v2_metadata", Class::Index);
-const ENTRY: DocRule = document("v2_entry", Class::Metadata);
-const VERSIONS: DocRule = document("v2_versions", Class::Metadata);
-const PACKAGES: DocRule = document("v2_packages", Class::Query);
-const SEARCH: DocRule = document("v2_search", Class::Query);
-const UPDATES: DocRule = document("v2_updates", Class::Query);
-const COUNT: DocRule = document("v2_count", Class::Query);
-/// A package that is named by nothing but its id.
-const LATEST: DocRule = document("v2_latest", Class::Metadata);
+/// A package that is named by nothing but its id: counted as this when there is none.
+const LATEST: DocRule = DocRule {
+    name: "v2_latest",
+    ..V2_PACKAGE
+};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -94,16 +82,19 @@ impl App {
             let text = "V2 clients are not served here (v2 = false)\n";
             return Answer::own("none", own::text(StatusCode::NOT_FOUND, text));
         };
+        let base = match self.base_of(ends, parts) {
+            Ok(base) => scope.base(base),
+            Err(error) => return Answer::own("none", misdirected(&error)),
+        };
+        let like = request_of(parts, Target::service_index(), Arc::clone(&base));
+        if let Some(answer) = self.v2_of_upstream(parts, scope, &like).await {
+            return answer;
+        }
         let asked = match request::parse(below(scope.rest).unwrap_or_default(), parts.uri.query()) {
             Ok(asked) => asked,
             Err(error) => return Answer::own("none", refused(&error)),
         };
         let rule = rule_of(&asked);
-        let base = match self.base_of(ends, parts) {
-            Ok(base) => scope.base(base),
-            Err(error) => return Answer::own(rule.name, misdirected(&error)),
-        };
-        let like = request_of(parts, Target::service_index(), Arc::clone(&base));
         let facts = Facts::new(&scope.group, v2, like);
         if let V2Request::Package(id, version) = asked {
             return match file(&facts, &id, version).await {
@@ -130,16 +121,16 @@ impl App {
 
 const fn rule_of(asked: &V2Request) -> &'static DocRule {
     match asked {
-        V2Request::Service => &SERVICE,
-        V2Request::Metadata => &METADATA,
-        V2Request::Entry(..) => &ENTRY,
+        V2Request::Service => &V2_SERVICE,
+        V2Request::Metadata => &V2_METADATA,
+        V2Request::Entry(..) => &V2_ENTRY,
         V2Request::Package(..) => &LATEST,
-        V2Request::Count(_) => &COUNT,
+        V2Request::Count(_) => &V2_COUNT,
         V2Request::List(list) => match list.name.as_bytes() {
-            b"FindPackagesById" => &VERSIONS,
-            b"Search" => &SEARCH,
-            b"GetUpdates" => &UPDATES,
-            _ => &PACKAGES,
+            b"FindPackagesById" => &V2_VERSIONS,
+            b"Search" => &V2_SEARCH,
+            b"GetUpdates" => &V2_UPDATES,
+            _ => &V2_PACKAGES,
         },
     }
 }

@@ -233,32 +233,3 @@ async fn what_is_nearly_the_url_of_a_feed_leads_to_its_service_index() {
         assert_eq!(world.get_at(path).await.status, 404, "{path}");
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_nearly_the_url_of_a_feed_leads_to_its_service_index() {
-    let world = GroupWorld::first(two()).await;
-    for (path, location) in [
-        ("/feeds/public", "public/v3/index.json"),
-        ("/feeds/public/", "v3/index.json"),
-        ("/feeds/public/index.json", "v3/index.json"),
-        ("/feeds/public/v3", "v3/index.json"),
-        ("/feeds/public/v3/", "index.json"),
-        ("/", "v3/index.json"),
-        ("/v3/", "index.json"),
-    ] {
-        let answer = world.get_at(path).await;
-        assert_eq!(answer.status, 302, "{path}");
-        assert_eq!(answer.header("location"), location, "{path}");
-    }
-    let index = world.get_at("/feeds/public/v3/index.json").await;
-    assert_eq!(index.status, 200, "{}", index.text());
-    for path in [
-        "/feeds/nobody",
-        "/feeds/nobody/",
-        "/feeds/",
-        "/feeds",
-        "/feeds/publicx",
-    ] {
-        assert_eq!(world.get_at(path).await.status, 404, "{path}");
-    }
-}

@@ -11,6 +11,7 @@ use nugate::config::AccessConfig;
 use nugate::demo::ExampleFeed;
 use nugate::nuget::publish::Publish;
 use nugate::nuget::service_index::WebLinks;
+use nugate::nuget::v2::V2Source;
 use nugate::observe::Metrics;
 use nugate::policy::class::{Freshness, Network};
 use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
@@ -282,6 +283,7 @@ pub fn settings(index: &str) -> Settings {
             // The service index is then made of the upstream's alone.
             v2: false,
             keep_newer: true,
+            v2_source: V2Source::Upstream,
             publish: Publish::Relay,
             push_key: None,
             publish_timeout: PATIENCE,
