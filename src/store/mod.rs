@@ -22,7 +22,9 @@ mod index;
 mod quota;
 mod responses;
 mod scrub;
+mod stamp;
 mod table;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -63,6 +65,8 @@ pub struct StoreOptions {
     pub clock: Clock,
     /// Counts entries that had to make room.
     pub evictions: IntCounter,
+    /// Counts bodies that were found damaged when they were asked for.
+    pub damaged: IntCounter,
 }
 
 /// A handle on an open store; clones are the same store.
@@ -138,8 +142,8 @@ impl Store {
         self.0.bodies.seal(finished).await
     }
 
-    /// A body: up to 16 KiB in memory and checked against its digest, larger an open file of the
-    /// right length.
+    /// A body: up to 16 KiB in memory, larger an open file. Verified here up to 4 MiB, beyond that
+    /// while it is read: its last 64 KiB are not given before.
     pub async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
         self.0.bodies.body(stored).await
     }

@@ -110,6 +110,7 @@ impl GroupWorld {
             quota: Quota::NONE,
             clock: self.clock.clone(),
             evictions: metrics.evictions.with_label_values(&["entries"]),
+            damaged: metrics.damaged_bodies.clone(),
         })
         .await
         .unwrap();
