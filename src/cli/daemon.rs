@@ -242,6 +242,7 @@ fn store_options(config: &Config, metrics: &Metrics) -> StoreOptions {
         clock: Clock::System,
         evictions: metrics.evictions.with_label_values(&["entries"]),
         damaged: metrics.damaged_bodies.clone(),
+        unsynced: metrics.unsynced_bodies.clone(),
     }
 }
 

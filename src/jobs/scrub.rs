@@ -119,6 +119,7 @@ mod tests {
             clock: clock.clone(),
             evictions: IntCounter::new("evictions", "x").unwrap(),
             damaged: IntCounter::new("damaged", "x").unwrap(),
+            unsynced: IntCounter::new("unsynced", "x").unwrap(),
         };
         let scrub = Scrub {
             store: Store::open(options).await.unwrap(),

@@ -20,6 +20,7 @@ use super::content;
 use super::draft::Finished;
 use super::error::{StoreError, StoreErrorKind, blocking};
 use super::stamp::Stamp;
+use super::sync::Syncer;
 use crate::clock::Clock;
 use crate::entry::{Digest, Stored};
 
@@ -44,6 +45,7 @@ pub(super) struct Bodies {
     pub(super) clock: Clock,
     /// Counts bodies found damaged.
     pub(super) damaged: IntCounter,
+    pub(super) syncer: Syncer,
     sealing: Sealing,
 }
 
@@ -87,9 +89,10 @@ fn lock(sealing: &Sealing) -> MutexGuard<'_, HashMap<Digest, usize>> {
 }
 
 impl Bodies {
-    pub(super) fn new(root: PathBuf, options: &StoreOptions) -> Self {
+    pub(super) fn new(root: PathBuf, options: &StoreOptions) -> Result<Self, StoreError> {
         let cores = std::thread::available_parallelism();
-        Self {
+        Ok(Self {
+            syncer: Syncer::start(&root, options.unsynced.clone())?,
             root: root.into(),
             small: Cache::builder()
                 .max_capacity(options.memory)
@@ -110,7 +113,7 @@ impl Bodies {
             clock: options.clock.clone(),
             damaged: options.damaged.clone(),
             sealing: Sealing::default(),
-        }
+        })
     }
 
     pub(super) async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
@@ -122,11 +125,12 @@ impl Bodies {
         let draft = finished.draft.file()?;
         let (root, known) = (Arc::clone(&self.root), self.verified.get(&stored.digest));
         let job = move || content::store(&root, draft, &stored, known);
-        let (written, stamp) = blocking("store body", job).await?;
-        self.verified.insert(stored.digest, stamp);
-        if written {
+        let stowed = blocking("store body", job).await?;
+        self.verified.insert(stored.digest, stowed.stamp);
+        if stowed.new {
             self.open.invalidate(&stored.digest);
         }
+        self.syncer.sync(stowed.written).await?;
         Ok(sealed)
     }
 

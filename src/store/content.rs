@@ -1,8 +1,8 @@
 //! Body files by digest: where cacache keeps them, and how they get there and onto the disk.
 //!
 //! Everything here blocks. cacache writes the content and nothing else is taken from it: its readers
-//! hash on every read, its index grows with every write, and it never syncs, so this module opens,
-//! checks and syncs the files by path itself.
+//! hash on every read, its index grows with every write, and it never syncs, so this module opens
+//! and checks the files by path itself.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -151,31 +151,53 @@ pub(super) fn put_aside(root: &Path, aside: &Path, digest: &Digest) -> Result<()
     }
 }
 
-/// Stores a finished draft under its digest and syncs it. `true` when the body was written; `false`
-/// when an intact one was there already, which is left alone: replacing a durable file by one not
-/// yet synced could lose it to a power cut. One with the stamp `known` is intact. Also gives the
-/// stamp of what is stored now.
+/// A body that is in its place, but perhaps not on the disk yet.
+pub(super) struct Written {
+    /// Its file.
+    pub(super) path: PathBuf,
+    /// The folders whose names have to be synced with it.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// What [`store`] did.
+pub(super) struct Stowed {
+    /// What has to be synced.
+    pub(super) written: Written,
+    /// What the file is like now.
+    pub(super) stamp: Stamp,
+    /// Whether it was written anew.
+    pub(super) new: bool,
+}
+
+/// Stores a finished draft under its digest. An intact body is left alone: replacing a durable file
+/// by one not yet synced could lose it to a power cut. One with the stamp `known` is intact.
 pub(super) fn store(
     root: &Path,
     draft: DraftFile,
     stored: &Stored,
     known: Option<Stamp>,
-) -> Result<(bool, Stamp), StoreError> {
+) -> Result<Stowed, StoreError> {
     let path = path_of(root, &stored.digest);
     let found = Stamp::of_path(&path).ok();
     let intact = found.is_some()
         && (found == known || matches!(is_intact(root, &stored.digest), Ok(Some(true))));
-    let folders: Vec<&Path> = path.ancestors().skip(1).take(5).collect();
+    let folders: Vec<PathBuf> = path
+        .ancestors()
+        .skip(1)
+        .take(5)
+        .map(Path::to_owned)
+        .collect();
     let new_folders = folders.iter().filter(|folder| !folder.exists()).count();
-    let found = match found.filter(|_| intact) {
+    let stamp = match found.filter(|_| intact) {
         Some(found) => found,
         None => write(root, draft, stored)?,
     };
-    sync(&path)?;
-    for folder in folders.iter().take(1 + new_folders) {
-        sync(folder)?;
-    }
-    Ok((!intact, found))
+    let folders = folders.into_iter().take(1 + new_folders).collect();
+    Ok(Stowed {
+        written: Written { path, folders },
+        stamp,
+        new: !intact,
+    })
 }
 
 /// Copies the draft in through cacache, whose own digest must agree.
@@ -236,13 +258,6 @@ fn for_each_block(
         let length = block.len();
         from.consume(length);
     }
-}
-
-/// Makes a file, or the names in a folder, survive a power cut.
-fn sync(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| StoreError::io("sync", path, error))
 }
 
 fn damaged(path: &Path) -> StoreError {

@@ -152,9 +152,10 @@ impl Evictor {
 
     /// One that has nothing to do.
     #[cfg(test)]
+    #[expect(clippy::unwrap_used, reason = "test code")]
     pub(super) fn idle(dir: &std::path::Path) -> Self {
         let options = super::tests::options(dir);
-        let bodies = Arc::new(Bodies::new(dir.to_owned(), &options));
+        let bodies = Arc::new(Bodies::new(dir.to_owned(), &options).unwrap());
         let memory = Memory {
             hot: Cache::new(1),
             forgotten: Arc::default(),

@@ -389,7 +389,7 @@ mod tests {
     async fn a_row_read_before_a_write_never_covers_it() {
         let dir = tempfile::tempdir().unwrap();
         let options = crate::store::tests::options(dir.path());
-        let bodies = Arc::new(Bodies::new(dir.path().to_owned(), &options));
+        let bodies = Arc::new(Bodies::new(dir.path().to_owned(), &options).unwrap());
         let index = Index::open(dir.path().join("index"), bodies, options).unwrap();
         let key = Key::new("f/a");
         let old = Entry::absent(String::new(), Time::from_millis(1));

@@ -23,6 +23,7 @@ mod quota;
 mod responses;
 mod scrub;
 mod stamp;
+mod sync;
 mod table;
 mod verify;
 mod writer;
@@ -67,6 +68,8 @@ pub struct StoreOptions {
     pub evictions: IntCounter,
     /// Counts bodies that were found damaged when they were asked for.
     pub damaged: IntCounter,
+    /// Counts bodies whose entries were written before the disk had them for sure.
+    pub unsynced: IntCounter,
 }
 
 /// A handle on an open store; clones are the same store.
@@ -78,7 +81,7 @@ struct Shared {
     index: Index,
     drafts: Arc<Path>,
     /// Last, so that the directory is unlocked after everything else is gone.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Store {
@@ -87,12 +90,12 @@ impl Store {
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         blocking("open store", move || {
             let folder = Folder::open(&options.dir)?;
-            let bodies = Arc::new(Bodies::new(folder.bodies(), &options));
+            let bodies = Arc::new(Bodies::new(folder.bodies(), &options)?);
             Ok(Self(Arc::new(Shared {
                 index: Index::open(folder.index(), Arc::clone(&bodies), options)?,
                 bodies,
                 drafts: folder.drafts().into(),
-                _folder: folder,
+                folder,
             })))
         })
         .await
@@ -135,8 +138,8 @@ impl Store {
         DraftWriter::new(Arc::clone(&self.0.drafts), expected)
     }
 
-    /// Stores a finished draft under its digest and syncs it to disk; one that is stored intact
-    /// already is not written again. Does not release the draft. Until what is returned is dropped,
+    /// Stores a finished draft under its digest and syncs it to disk, waiting for that a second at
+    /// most; one that is stored intact already is not written again. Does not release the draft. Until what is returned is dropped,
     /// the body is not removed to make room, although no entry names it yet.
     pub async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
         self.0.bodies.seal(finished).await
@@ -205,10 +208,23 @@ impl Store {
         self.0.index.counted().await
     }
 
-    /// Commits what is queued and closes the index. Later writes fail with
+    /// Whether the last run on this directory was cut off: by a crash, a kill or a power cut.
+    pub fn was_cut_off(&self) -> bool {
+        self.0.folder.was_cut_off()
+    }
+
+    /// Commits and syncs what is queued and closes the index. Later writes fail with
     /// [`StoreErrorKind::Closed`]; the directory is unlocked when the last handle is dropped.
     pub async fn close(&self) {
         self.0.index.close().await;
+        let store = Arc::clone(&self.0);
+        let end = move || {
+            store.bodies.syncer.close();
+            store.folder.end();
+            Ok(())
+        };
+        // A runtime that is ending cuts this off: then the end is not a clean one.
+        let _ = blocking("close store", end).await;
     }
 }
 

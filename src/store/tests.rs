@@ -19,6 +19,7 @@ pub(super) fn options(dir: &Path) -> StoreOptions {
         clock: Clock::System,
         evictions: IntCounter::new("evictions", "x").unwrap(),
         damaged: IntCounter::new("damaged", "x").unwrap(),
+        unsynced: IntCounter::new("unsynced", "x").unwrap(),
     }
 }
 

@@ -111,6 +111,7 @@ impl GroupWorld {
             clock: self.clock.clone(),
             evictions: metrics.evictions.with_label_values(&["entries"]),
             damaged: metrics.damaged_bodies.clone(),
+            unsynced: metrics.unsynced_bodies.clone(),
         })
         .await
         .unwrap();

@@ -101,6 +101,7 @@ impl World {
             clock: self.clock.clone(),
             evictions: metrics.evictions.with_label_values(&["entries"]),
             damaged: metrics.damaged_bodies.clone(),
+            unsynced: metrics.unsynced_bodies.clone(),
         };
         let parts = Parts {
             store: Store::open(store).await.unwrap(),
