@@ -15,10 +15,11 @@ use super::StoreOptions;
 use super::bodies::Bodies;
 use super::hot::Hot;
 use super::quota::{Excess, Quota, excess};
+use super::records;
 use super::responses;
 use super::table::{self, Totals};
 use crate::clock::Stopwatch;
-use crate::entry::{Digest, Key, Stored};
+use crate::entry::{Digest, Entry, Key, Stored};
 
 /// The most entries that go in one transaction; other writes wait for no more than that.
 const STEP: u64 = 64;
@@ -109,6 +110,12 @@ impl Evictor {
         Ok(self.goal.is_some())
     }
 
+    /// The entries in memory.
+    pub(super) fn known(&self) -> impl Iterator<Item = (Key, Arc<Entry>)> {
+        let hot = self.memory.hot.iter();
+        hot.map(|(key, hot)| (Key::clone(&key), Arc::clone(&hot.entry)))
+    }
+
     /// Removes a body unless an entry names it or is about to; says whether it did.
     pub(super) fn remove_unnamed(&self, db: &Connection, body: &Digest) -> bool {
         matches!(table::is_named(db, body), Ok(false)) && self.unlink(body)
@@ -137,6 +144,7 @@ impl Evictor {
             .unwrap_or_else(PoisonError::into_inner) += 1;
         for key in gone {
             self.memory.hot.invalidate(key);
+            records::remove(&self.bodies.root, key);
         }
         for body in unnamed {
             self.unlink(&body.digest);

@@ -12,6 +12,7 @@ mod blob;
 mod bodies;
 mod chunk;
 mod content;
+mod database;
 mod draft;
 mod draft_reader;
 mod error;
@@ -20,6 +21,8 @@ mod folder;
 mod hot;
 mod index;
 mod quota;
+mod rebuild;
+mod records;
 mod responses;
 mod scrub;
 mod stamp;
@@ -92,7 +95,12 @@ impl Store {
             let folder = Folder::open(&options.dir)?;
             let bodies = Arc::new(Bodies::new(folder.bodies(), &options)?);
             Ok(Self(Arc::new(Shared {
-                index: Index::open(folder.index(), Arc::clone(&bodies), options)?,
+                index: Index::open(
+                    folder.index(),
+                    Arc::clone(&bodies),
+                    options,
+                    folder.was_cut_off(),
+                )?,
                 bodies,
                 drafts: folder.drafts().into(),
                 folder,
@@ -114,7 +122,12 @@ impl Store {
     /// Writes the entry of `key`: in memory as soon as the writer's queue has room, returned when
     /// committed. When the commit fails the entry stays in memory.
     pub async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
-        self.0.index.put(key, entry).await
+        self.0.index.put(key, entry, false).await
+    }
+
+    /// The same for what is worth finding again when the index is lost: once for each new body.
+    pub async fn put_lasting(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+        self.0.index.put(key, entry, true).await
     }
 
     /// Removes the entries of all keys that begin with `prefix` and says how many were stored.
