@@ -77,7 +77,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Whether the file itself is to blame: no database, a damaged one, or one with other tables
 /// (whose code is SQLite's plain error). Everything else may pass, and the file may well be good.
-fn is_unusable(error: &rusqlite::Error) -> bool {
+pub(super) fn is_unusable(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     is_damaged(error) || matches!(code, None | Some(ErrorCode::Unknown))
 }

@@ -44,9 +44,23 @@ pub(super) struct Index {
     clock: Clock,
     orders: mpsc::Sender<Order>,
     totals: SharedTotals,
+    #[cfg(test)]
+    rebuilding: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Index {
+    /// Closes the connections that only read.
+    #[cfg(test)]
+    pub(super) fn forget_readers(&self) {
+        self.readers.lock().clear();
+    }
+
+    /// Whether packages are being looked for.
+    #[cfg(test)]
+    pub(super) fn rebuilding(&self) -> &std::sync::atomic::AtomicBool {
+        &self.rebuilding
+    }
+
     /// Opens or creates the database at `path` and starts its writer, which makes room among
     /// `bodies` too; one whose last user was `cut_off` is looked through meanwhile. Blocks.
     pub(super) fn open(
@@ -71,6 +85,8 @@ impl Index {
             orders: orders.downgrade(),
             running: Arc::default(),
         };
+        #[cfg(test)]
+        let rebuilding = Arc::clone(&rebuild.running);
         let evictor = Evictor::new(options, bodies, memory.clone());
         let mut writer = Writer::new(db, Arc::clone(&totals), evictor, rebuild);
         writer.begin(new, cut_off);
@@ -84,6 +100,8 @@ impl Index {
             clock,
             orders,
             totals,
+            #[cfg(test)]
+            rebuilding,
         })
     }
 
@@ -280,13 +298,13 @@ impl Index {
             let generation = readers.generation.load(Ordering::Acquire);
             let job = move || {
                 Ok(readers.with(generation, &*query).map_err(|error| {
-                    let damaged = readers.is_lost(&error);
+                    let remedy = readers.remedy(&error, generation);
                     let path = readers.path.display().to_string();
-                    (damaged, StoreError::index(path, error))
+                    (remedy, StoreError::index(path, error))
                 }))
             };
             match blocking("read index", job).await? {
-                Err((true, _)) if !last => drop(self.order(Task::Replace(generation)).await?),
+                Err((Some(remedy), _)) if !last => drop(self.order(remedy).await?),
                 answer => return answer.map_err(|(_, error)| error),
             }
         }
@@ -342,10 +360,20 @@ impl Readers {
         Ok(answer)
     }
 
-    /// Whether the database is damaged, or somebody removed it.
-    fn is_lost(&self, error: &rusqlite::Error) -> bool {
+    /// What is to be done before a query that failed is run again, if anything helps: the database
+    /// is replaced if it is damaged or was removed, and waited for if that is just being done.
+    fn remedy(&self, error: &rusqlite::Error, generation: u64) -> Option<Task> {
+        if database::is_unusable(error) {
+            return Some(Task::Replace(generation));
+        }
         let unopened = error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
-        database::is_damaged(error) || (unopened && !self.path.exists())
+        unopened.then(|| {
+            if self.path.exists() {
+                Task::Sync
+            } else {
+                Task::Replace(generation)
+            }
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Connection)>> {

@@ -6,6 +6,7 @@ use super::*;
 use prometheus::IntCounter;
 
 mod damage;
+mod lost_index;
 
 use crate::clock::Time;
 use crate::entry::{Digest, Validators};
