@@ -29,8 +29,10 @@ const PATHS: &[&str] = &[
 
 async fn world() -> World {
     let mut feed = ExampleFeed::demo();
-    feed.add(Package::new("Example.Large", "1.0.0").padded(700_000)).unwrap();
-    feed.add(Package::new("Example.Huge", "1.0.0").padded(6_000_000)).unwrap();
+    feed.add(Package::new("Example.Large", "1.0.0").padded(700_000))
+        .unwrap();
+    feed.add(Package::new("Example.Huge", "1.0.0").padded(6_000_000))
+        .unwrap();
     World::new(feed).await
 }
 
@@ -53,7 +55,9 @@ fn flip(path: &Path, place: impl FnOnce(u64) -> u64) {
 /// The file of the largest stored body.
 fn largest(world: &World) -> std::path::PathBuf {
     let files = body_files(world.path()).into_iter();
-    files.max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
+    files
+        .max_by_key(|file| fs::metadata(file).unwrap().len())
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,14 +93,22 @@ async fn damage_done_while_nugate_was_off_is_healed_within_the_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_huge_damaged_package_is_cut_before_its_end_and_healed_by_the_next_request() {
     let target = format!("/v3/{HUGE}");
-    for range in [None, Some(("range", "bytes=0-99")), Some(("range", "bytes=1000-"))] {
+    for range in [
+        None,
+        Some(("range", "bytes=0-99")),
+        Some(("range", "bytes=1000-")),
+    ] {
         let mut world = world().await;
         let right = stored(&world, HUGE).await.body;
         world.stop().await;
         flip(&largest(&world), |length| length / 2);
         world.start().await;
         let headers: Vec<_> = range.into_iter().collect();
-        assert!(client::try_get(world.addr, &target, &headers).await.is_err());
+        assert!(
+            client::try_get(world.addr, &target, &headers)
+                .await
+                .is_err()
+        );
         let healed = stored(&world, HUGE).await;
         assert!(healed.status == 200 && healed.body == right);
         assert_eq!(world.metric("nugate_damaged_bodies_total").await, 1.0);
@@ -109,7 +121,9 @@ async fn an_unverified_huge_package_that_is_right_is_served_in_every_way() {
     let right = stored(&world, HUGE).await.body;
     let target = format!("/v3/{HUGE}");
     world.restart().await;
-    let part = world.get_with(HUGE, &[("range", "bytes=5999000-5999999")]).await;
+    let part = world
+        .get_with(HUGE, &[("range", "bytes=5999000-5999999")])
+        .await;
     assert!(part.status == 206 && part.body == right[5_999_000..6_000_000]);
     world.restart().await;
     let length = right.len().to_string();
@@ -129,7 +143,12 @@ async fn a_package_that_is_written_to_while_it_is_hot_is_healed() {
         let path = largest(&world);
         flip(&path, |length| length / 3);
         let later = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(round);
-        File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(later)
+            .unwrap();
         world.later(1);
         let answer = stored(&world, LARGE).await;
         assert!(answer.status == 200 && answer.body == right, "{round}");
@@ -143,8 +162,14 @@ async fn other_bytes_for_a_known_version_are_counted_and_the_first_stay() {
     let right = stored(&world, LARGE).await.body;
     let other = world.nupkg("example.huge", "1.0.0");
     let path = "/v3-flatcontainer/example.large/1.0.0/example.large.1.0.0.nupkg";
-    world.up.on(path).reply(200, other).header("etag", "\"other\"");
-    let answer = world.get_with(LARGE, &[("cache-control", "no-cache")]).await;
+    world
+        .up
+        .on(path)
+        .reply(200, other)
+        .header("etag", "\"other\"");
+    let answer = world
+        .get_with(LARGE, &[("cache-control", "no-cache")])
+        .await;
     assert!(answer.body == right);
     world.quiet().await;
     assert_eq!(world.metric("nugate_changed_bodies_total").await, 1.0);

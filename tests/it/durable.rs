@@ -19,7 +19,10 @@ fn index_of(world: &World) -> std::path::PathBuf {
 async fn packages_outlive_their_index() {
     for garbage in [None, Some(vec![0x42; 40_000]), Some(Vec::new())] {
         let mut world = World::demo().await;
-        let right = [stored(&world, CORE).await.body, stored(&world, HTTP).await.body];
+        let right = [
+            stored(&world, CORE).await.body,
+            stored(&world, HTTP).await.body,
+        ];
         world.stop().await;
         match garbage {
             None => fs::remove_file(index_of(&world)).unwrap(),
