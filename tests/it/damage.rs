@@ -33,7 +33,11 @@ async fn world() -> World {
         .unwrap();
     feed.add(Package::new("Example.Huge", "1.0.0").padded(6_000_000))
         .unwrap();
-    World::new(feed).await
+    World::with(feed, |settings| {
+        // Links stay the same whatever the port after a restart.
+        settings.bases.public_url = Some("http://cache.test".parse().unwrap());
+    })
+    .await
 }
 
 /// Writes to a file so that it looks as before.
