@@ -12,7 +12,7 @@ use super::table;
 /// Opens or creates the database at `path`; a damaged one is put aside. Says whether it is new.
 pub(super) fn open_or_replace(path: &Path) -> Result<(Connection, bool), StoreError> {
     let context = || format!("open index {}", path.display());
-    let new = fs::metadata(path).map_or(true, |found| found.len() == 0);
+    let new = !fs::metadata(path).is_ok_and(|found| found.len() > 0);
     if new {
         // What is left of one that is gone belongs to nothing.
         drop(move_aside(path));

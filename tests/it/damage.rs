@@ -88,7 +88,8 @@ async fn damage_done_while_nugate_was_off_is_healed_within_the_request() {
         for (path, right) in PATHS.iter().zip(&first) {
             let answer = stored(&world, path).await;
             assert_eq!(answer.status, 200, "{path}");
-            assert!(answer.body == *right, "{path}");
+            let text = (&answer.headers, answer.body.len(), right.len());
+            assert!(answer.body == *right, "{path} {text:?}");
         }
         assert!(world.metric("nugate_damaged_bodies_total").await >= 4.0);
     }

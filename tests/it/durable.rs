@@ -24,7 +24,7 @@ async fn packages_outlive_their_index() {
             stored(&world, HTTP).await.body,
         ];
         world.stop().await;
-        match garbage {
+        match &garbage {
             None => fs::remove_file(index_of(&world)).unwrap(),
             Some(garbage) => fs::write(index_of(&world), garbage).unwrap(),
         }
@@ -32,7 +32,8 @@ async fn packages_outlive_their_index() {
         for (path, right) in [CORE, HTTP].iter().zip(right) {
             let only_stored = [("cache-control", "only-if-cached")];
             let found = async || world.get_with(path, &only_stored).await.status == 200;
-            until("it is found again", found).await;
+            let what = format!("{path} is found again: {garbage:?}");
+            until(&what, found).await;
             world.up.clear_log();
             assert!(world.get(path).await.body == right);
             let asked = world.up.log();
