@@ -347,7 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_is_changed_while_it_is_read_is_never_read_to_its_end() {
-        let (mut file, blob, clock) = open(&[7; 400_000], Verdict::Good);
+        let (mut file, blob, clock) = open(&vec![7; 400_000], Verdict::Good);
         let mut reader = Blob::File(Arc::clone(&blob)).reader(0..400_000);
         reader.next().await.unwrap().unwrap();
         let later = std::time::SystemTime::UNIX_EPOCH;

@@ -125,12 +125,12 @@ impl Bodies {
         let draft = finished.draft.file()?;
         let (root, known) = (Arc::clone(&self.root), self.verified.get(&stored.digest));
         let job = move || content::store(&root, draft, &stored, known);
-        let stowed = blocking("store body", job).await?;
-        self.verified.insert(stored.digest, stowed.stamp);
-        if stowed.new {
+        let placed = blocking("store body", job).await?;
+        self.verified.insert(stored.digest, placed.stamp);
+        if placed.new {
             self.open.invalidate(&stored.digest);
         }
-        self.syncer.sync(stowed.written).await?;
+        self.syncer.sync(placed.written).await?;
         Ok(sealed)
     }
 

@@ -160,7 +160,7 @@ pub(super) struct Written {
 }
 
 /// What [`store`] did.
-pub(super) struct Stowed {
+pub(super) struct Placed {
     /// What has to be synced.
     pub(super) written: Written,
     /// What the file is like now.
@@ -176,7 +176,7 @@ pub(super) fn store(
     draft: DraftFile,
     stored: &Stored,
     known: Option<Stamp>,
-) -> Result<Stowed, StoreError> {
+) -> Result<Placed, StoreError> {
     let path = path_of(root, &stored.digest);
     let found = Stamp::of_path(&path).ok();
     let intact = found.is_some()
@@ -193,7 +193,7 @@ pub(super) fn store(
         None => write(root, draft, stored)?,
     };
     let folders = folders.into_iter().take(1 + new_folders).collect();
-    Ok(Stowed {
+    Ok(Placed {
         written: Written { path, folders },
         stamp,
         new: !intact,

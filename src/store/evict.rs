@@ -160,7 +160,6 @@ impl Evictor {
 
     /// One that has nothing to do.
     #[cfg(test)]
-    #[expect(clippy::unwrap_used, reason = "test code")]
     pub(super) fn idle(dir: &std::path::Path) -> Self {
         let options = super::tests::options(dir);
         let bodies = Arc::new(Bodies::new(dir.to_owned(), &options).unwrap());
