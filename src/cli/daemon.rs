@@ -302,6 +302,8 @@ pub fn store_options(config: &Config, metrics: &Metrics, open_files: u64) -> Sto
         quota: quota(config),
         clock: Clock::System,
         evictions: metrics.evictions.with_label_values(&["entries"]),
+        damaged: metrics.damaged_bodies.clone(),
+        unsynced: metrics.unsynced_bodies.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::IntCounterVec;
 
 use crate::clock::{Clock, Time};
-use crate::store::{Inspected, SHARDS, Store, StoreError};
+use crate::store::{SHARDS, Store, StoreError};
 
 /// From the beginning of a pass to that of the next.
 const PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -64,9 +64,6 @@ impl Scrub {
             for (digest, size) in self.store.shard(first).await? {
                 let found = self.store.inspect(digest).await?;
                 self.scrubbed.with_label_values(&[found.name()]).inc();
-                if found == Inspected::Damaged {
-                    tracing::error!(%digest, "a stored body is damaged; it was put aside and is fetched anew when it is asked for");
-                }
                 let millis = size.saturating_mul(1000) / self.rate.max(1);
                 tokio::time::sleep(Duration::from_millis(millis)).await;
             }
@@ -123,6 +120,8 @@ mod tests {
             quota: Quota::NONE,
             clock: clock.clone(),
             evictions: IntCounter::new("evictions", "x").unwrap(),
+            damaged: IntCounter::new("damaged", "x").unwrap(),
+            unsynced: IntCounter::new("unsynced", "x").unwrap(),
         };
         let scrub = Scrub {
             store: Store::open(options).await.unwrap(),

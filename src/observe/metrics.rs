@@ -205,6 +205,10 @@ series! {
         "Things dropped to make room, by tier: views (rendered documents in memory), entries (stored documents and packages)";
     scrubbed = counters "nugate_scrubbed_bodies_total" ["outcome"]
         "Stored bodies looked at for damage, by outcome: good, orphan (removed), damaged (put aside), gone";
+    damaged_bodies = counter "nugate_damaged_bodies_total" []
+        "Stored bodies found damaged, in use or by the weekly look; they are put aside and fetched anew";
+    unsynced_bodies = counter "nugate_unsynced_bodies_total" []
+        "Stored bodies that the disk was too slow to confirm within a second; a power cut may cost them";
     store_bytes = gauge "nugate_store_bytes" []
         "Bytes of stored bodies";
     store_entries = gauge "nugate_store_entries" []

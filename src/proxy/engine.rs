@@ -151,11 +151,25 @@ impl Engine {
         }
     }
 
-    /// Seals a verified body and makes its entry visible.
-    pub(super) async fn publish(&self, key: &Key, finished: &Finished, entry: Entry) {
-        match self.store.seal(finished).await {
-            Ok(_sealed) => drop(self.put(key, entry).await),
-            Err(error) => drop(self.store_failed("seal", &error)),
+    /// Seals a verified body and makes its entry visible; that of a `package` outlives the index.
+    pub(super) async fn publish(
+        &self,
+        key: &Key,
+        finished: &Finished,
+        entry: Entry,
+        package: bool,
+    ) {
+        let _sealed = match self.store.seal(finished).await {
+            Ok(sealed) => sealed,
+            Err(error) => return drop(self.store_failed("seal", &error)),
+        };
+        let written = if package {
+            self.store.put_lasting(key, entry).await
+        } else {
+            self.store.put(key, entry).await
+        };
+        if let Err(error) = written {
+            self.store_failed("write", &error);
         }
     }
 

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 use crate::entry::{Entry, Stored, Validators};
-use crate::nuget::resource::View;
+use crate::nuget::resource::{Check, View};
 use crate::nuget::route::Target;
 use crate::policy::class::Class;
 use crate::policy::{Answer, Step, absorb};
@@ -72,8 +72,9 @@ impl Fill {
         };
         self.pilot.land_before_publishing(flown.outcome);
         if self.pilot.is_current() {
+            let package = self.target.rule.check == Check::Nupkg;
             self.engine
-                .publish(self.pilot.key(), &finished, entry)
+                .publish(self.pilot.key(), &finished, entry, package)
                 .await;
         }
     }

@@ -113,7 +113,7 @@ pub(super) struct Sending {
 impl Sending {
     /// Whether it is a file, and long enough for this to pay.
     pub(super) fn suits(reader: &BlobReader) -> bool {
-        reader.file().is_some() && reader.left() > READ_MAX
+        reader.is_file() && reader.left() > READ_MAX
     }
 
     pub(super) const fn new(reader: BlobReader, outbox: Outbox) -> Self {
@@ -130,37 +130,41 @@ impl Sending {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let left = usize::try_from(self.reader.left()).unwrap_or(usize::MAX);
-        let length = left.min(PIECE_MAX);
-        let Some((blob, offset)) = self.reader.file().filter(|_| length > 0 && !self.reads) else {
+        if self.reads {
+            return self.poll_read(cx);
+        }
+        let Some(place) = ready!(self.reader.poll_file(cx)) else {
             return self.poll_read(cx);
         };
-        let range = offset..offset + length as u64;
-        let mut coming = match self.coming.take() {
-            Some(coming) => coming,
-            None => match blob.is_resident(range.clone()) {
-                Some(true) => return Poll::Ready(Some(Ok(self.push(length)))),
-                Some(false) => {
-                    let blob = Arc::clone(blob);
-                    tokio::task::spawn_blocking(move || blob.bring_in(range))
-                }
-                None => {
-                    self.reads = true;
-                    return self.poll_read(cx);
-                }
-            },
+        let (blob, offset, allowed) = match place {
+            Ok(place) => place,
+            Err(error) => return Poll::Ready(Some(Err(error.into()))),
         };
-        match Pin::new(&mut coming).poll(cx) {
-            Poll::Pending => {
-                self.coming = Some(coming);
-                Poll::Pending
+        let length = allowed.min(PIECE_MAX as u64);
+        if let Some(coming) = &mut self.coming {
+            let come = ready!(Pin::new(coming).poll(cx));
+            self.coming = None;
+            return Poll::Ready(Some(match come {
+                Ok(Ok(())) => Ok(self.push(&blob, offset, length)),
+                Ok(Err(error)) => {
+                    blob.fail();
+                    Err(error.into())
+                }
+                Err(panicked) => Err(panicked.into()),
+            }));
+        }
+        let range = offset..offset + length;
+        match blob.is_resident(range.clone()) {
+            Some(true) => Poll::Ready(Some(Ok(self.push(&blob, offset, length)))),
+            Some(false) => {
+                let job = move || blob.bring_in(range);
+                self.coming = Some(tokio::task::spawn_blocking(job));
+                self.poll_next(cx)
             }
-            Poll::Ready(Ok(Ok(()))) => Poll::Ready(Some(Ok(self.push(length)))),
-            Poll::Ready(Ok(Err(error))) => {
-                blob.fail();
-                Poll::Ready(Some(Err(error.into())))
+            None => {
+                self.reads = true;
+                self.poll_read(cx)
             }
-            Poll::Ready(Err(panicked)) => Poll::Ready(Some(Err(panicked.into()))),
         }
     }
 
@@ -169,10 +173,8 @@ impl Sending {
         next.map(|next| next.map(|bytes| bytes.map_err(Into::into)))
     }
 
-    fn push(&mut self, length: usize) -> Bytes {
-        let Some((blob, offset)) = self.reader.file() else {
-            return Bytes::new();
-        };
+    fn push(&mut self, blob: &Arc<OpenBlob>, offset: u64, length: u64) -> Bytes {
+        let length = usize::try_from(length).unwrap_or(PIECE_MAX);
         let stand_in = self.outbox.push(blob, offset, length);
         self.reader.skip(stand_in.len() as u64);
         stand_in
@@ -310,7 +312,7 @@ mod tests {
         file.write_all(bytes).unwrap();
         file.sync_all().unwrap();
         let copy = file.try_clone().unwrap();
-        (Blob::open(file, bytes.len() as u64), copy)
+        (Blob::open(file).unwrap(), copy)
     }
 
     async fn pair(outbox: &Outbox) -> (SendFile, TcpStream) {

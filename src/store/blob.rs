@@ -1,27 +1,38 @@
 //! A stored body, ready to be read by any number of readers.
 //!
-//! Small bodies are in memory, others an open file. Files are only ever renamed over or unlinked,
-//! never truncated in place, so an open body stays whole whatever happens to its name. Reading does
-//! not verify; that is done when a body is sealed and when a small one is loaded.
+//! Small bodies are in memory, others an open file. Files are only ever renamed over or unlinked by
+//! us, never truncated in place, so an open body stays whole whatever happens to its name.
+//!
+//! Invariant: no reader gets the last 64 KiB of what it reads from a file before the file was found
+//! to be what its name says, nor after it was changed since it was opened.
 
 use std::fs::File;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::chunk::{self, Chunks};
-use super::error::StoreError;
+use super::draft::HOLD_BACK;
+use super::error::{StoreError, StoreErrorKind};
+use super::stamp::Stamp;
+use crate::clock::{Clock, Time};
 
 /// The largest chunk a body's reader gives.
 const CHUNK: u64 = 128 * 1024;
 
 /// How far ahead the kernel is asked to read when a page is not resident.
 const AHEAD: u64 = 2 * 1024 * 1024;
+
+/// Between two looks whether an open file was changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A stored body.
 #[derive(Clone, Debug)]
@@ -32,31 +43,48 @@ pub enum Blob {
     File(Arc<OpenBlob>),
 }
 
+/// What is known of an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing yet.
+    Pending,
+    /// It is what its name says.
+    Good,
+    /// It is not.
+    Damaged,
+    /// Somebody wrote to it since it was opened: what was read of it may be anything.
+    Changed,
+    /// It could not be verified for now.
+    Unread,
+    /// Reading or sending it has failed.
+    Failed,
+}
+
 /// An open body file.
 #[derive(Debug)]
 pub struct OpenBlob {
     file: Arc<File>,
-    size: u64,
-    unreadable: AtomicBool,
+    stamp: Stamp,
+    clock: Clock,
+    /// Milliseconds.
+    looked_at: AtomicU64,
+    verdict: watch::Sender<Verdict>,
 }
 
 impl OpenBlob {
-    pub(super) fn new(file: File, size: u64) -> Self {
+    pub(super) fn new(file: File, stamp: Stamp, clock: Clock, verdict: Verdict) -> Self {
         Self {
             file: Arc::new(file),
-            size,
-            unreadable: AtomicBool::new(false),
+            stamp,
+            looked_at: AtomicU64::new(clock.now().as_millis()),
+            clock,
+            verdict: watch::Sender::new(verdict),
         }
     }
 
-    /// Notes that reading or sending it has failed.
+    /// Notes that reading or sending it has failed: it is to be put aside.
     pub fn fail(&self) {
-        self.unreadable.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a read of it has failed: it is to be put aside.
-    pub(super) fn is_unreadable(&self) -> bool {
-        self.unreadable.load(Ordering::Relaxed)
+        self.condemn(Verdict::Failed);
     }
 
     /// The file, for positioned reads and sendfile; nobody moves its cursor or writes to it.
@@ -64,9 +92,14 @@ impl OpenBlob {
         &self.file
     }
 
+    /// As it was when it was opened.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// The body's length in bytes.
     pub fn size(&self) -> u64 {
-        self.size
+        self.stamp.size
     }
 
     /// Whether sending the bytes in `range` would not wait for the disk, as far as samples tell;
@@ -82,19 +115,78 @@ impl OpenBlob {
     pub fn bring_in(&self, range: Range<u64>) -> std::io::Result<()> {
         chunk::bring_in(&self.file, range, AHEAD)
     }
+
+    /// What is known of it; now and then after a look at the file.
+    pub(super) fn verdict(&self) -> Verdict {
+        let (last, now) = (self.looked_at.load(Ordering::Relaxed), self.clock.now());
+        // A clock that was set back makes looks no rarer.
+        let elapsed = now.since(Time::from_millis(last));
+        let due = elapsed >= LOOK || now.as_millis() < last;
+        let looks = due
+            && self
+                .looked_at
+                .compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if looks && !Stamp::of(&self.file).is_ok_and(|stamp| stamp == self.stamp) {
+            self.condemn(Verdict::Changed);
+        }
+        *self.verdict.borrow()
+    }
+
+    /// Writes down what a verification found, unless more is known by now.
+    pub(super) fn settle(&self, found: Verdict) {
+        self.verdict.send_if_modified(|verdict| {
+            let open = *verdict == Verdict::Pending;
+            if open {
+                *verdict = found;
+            }
+            open
+        });
+    }
+
+    /// Ends all reading of it.
+    pub(super) fn condemn(&self, verdict: Verdict) {
+        self.verdict.send_replace(verdict);
+    }
+
+    /// Waits until it is known whether it is what its name says.
+    pub(super) async fn settled(&self) -> Result<(), StoreError> {
+        let mut verdict = self.verdict.subscribe();
+        let settled = verdict.wait_for(|now| *now != Verdict::Pending).await;
+        // The sender lives as long as `self`: the wait cannot fail.
+        settled.map_or(Verdict::Unread, |now| *now).into_result()
+    }
+}
+
+impl Verdict {
+    pub(super) fn into_result(self) -> Result<(), StoreError> {
+        let (kind, context) = match self {
+            Self::Good => return Ok(()),
+            Self::Damaged => (StoreErrorKind::Damaged, "body does not match its digest"),
+            Self::Changed => (StoreErrorKind::Damaged, "body was changed on the disk"),
+            Self::Failed => (StoreErrorKind::Damaged, "body could not be read"),
+            Self::Pending | Self::Unread => (StoreErrorKind::Io, "body could not be verified"),
+        };
+        Err(StoreError::new(kind, context))
+    }
 }
 
 impl Blob {
-    /// A body of this size in an open file that nobody writes to.
-    pub fn open(file: File, size: u64) -> Self {
-        Self::File(Arc::new(OpenBlob::new(file, size)))
+    /// A body in an open file that nobody writes to.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn open(file: File) -> std::io::Result<Self> {
+        let stamp = Stamp::of(&file)?;
+        let open = OpenBlob::new(file, stamp, Clock::System, Verdict::Good);
+        Ok(Self::File(Arc::new(open)))
     }
 
     /// The body's length in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File(open) => open.size,
+            Self::File(open) => open.size(),
         }
     }
 
@@ -106,8 +198,11 @@ impl Blob {
             Self::Bytes(bytes) => Source::Bytes(bytes.slice(to_usize(start)..to_usize(end))),
             Self::File(open) => {
                 let ahead = AHEAD.min(end - start);
-                let chunks = Chunks::new(Arc::clone(&open.file), start, ahead);
-                Source::File(Arc::clone(open), chunks)
+                Source::File(FileReader {
+                    chunks: Chunks::new(Arc::clone(&open.file), start, ahead),
+                    open: Arc::clone(open),
+                    waiting: None,
+                })
             }
         };
         BlobReader {
@@ -125,7 +220,45 @@ pub struct BlobReader {
 
 enum Source {
     Bytes(Bytes),
-    File(Arc<OpenBlob>, Chunks),
+    File(FileReader),
+}
+
+struct FileReader {
+    chunks: Chunks,
+    open: Arc<OpenBlob>,
+    waiting: Option<Waiting>,
+}
+
+/// A wait for the verdict.
+type Waiting = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + Sync>>;
+
+impl FileReader {
+    /// How many of the `left` bytes may be read now; waits for the verdict before the last ones.
+    fn poll_allowed(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<Result<u64, StoreError>> {
+        let before_last = left.saturating_sub(HOLD_BACK);
+        match self.open.verdict() {
+            Verdict::Good => Poll::Ready(Ok(left)),
+            Verdict::Pending if before_last > 0 => Poll::Ready(Ok(before_last)),
+            Verdict::Pending => {
+                let open = Arc::clone(&self.open);
+                let wait = || -> Waiting { Box::pin(async move { open.settled().await }) };
+                let settled = ready!(self.waiting.get_or_insert_with(wait).as_mut().poll(cx));
+                self.waiting = None;
+                Poll::Ready(settled.map(|()| left))
+            }
+            bad => Poll::Ready(bad.into_result().map(|()| 0)),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<Result<Bytes, StoreError>> {
+        let allowed = ready!(self.poll_allowed(cx, left))?;
+        let failed = |error| StoreError::io("read", Path::new("body"), error);
+        let next = ready!(self.chunks.poll_next(cx, to_usize(allowed.min(CHUNK))));
+        if next.is_err() {
+            self.open.fail();
+        }
+        Poll::Ready(next.map_err(failed))
+    }
 }
 
 impl BlobReader {
@@ -134,11 +267,26 @@ impl BlobReader {
         self.left
     }
 
-    /// The open file and where in it the next byte is, if the bytes come from a file.
-    pub fn file(&self) -> Option<(&Arc<OpenBlob>, u64)> {
-        match &self.source {
-            Source::File(open, chunks) => Some((open, chunks.position())),
-            Source::Bytes(_) => None,
+    /// Whether the bytes come from a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
+    /// The open file, where in it the next byte is, and how many bytes from there on may be sent
+    /// now; waits for the verdict before the last ones. `None` at the end of the range, and for a
+    /// body that is in memory.
+    #[expect(clippy::type_complexity, reason = "each part is said above")]
+    pub fn poll_file(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Arc<OpenBlob>, u64, u64), StoreError>>> {
+        match &mut self.source {
+            Source::File(reader) if self.left > 0 => {
+                let allowed = ready!(reader.poll_allowed(cx, self.left));
+                let (open, position) = (Arc::clone(&reader.open), reader.chunks.position());
+                Poll::Ready(Some(allowed.map(|allowed| (open, position, allowed))))
+            }
+            Source::File(_) | Source::Bytes(_) => Poll::Ready(None),
         }
     }
 
@@ -146,14 +294,14 @@ impl BlobReader {
     pub fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
         match &mut self.source {
-            Source::File(_, chunks) => chunks.skip(bytes),
+            Source::File(reader) => reader.chunks.skip(bytes),
             Source::Bytes(left) => drop(left.split_to(to_usize(bytes))),
         }
         self.left -= bytes;
     }
 
-    /// The next 1 to 131,072 bytes; `None` at the end of the range; an error when the disk fails or
-    /// the file is shorter than the body. Cancel safe.
+    /// The next 1 to 131,072 bytes; `None` at the end of the range; an error when the disk fails,
+    /// the file is shorter than the body, or it is not what its name says. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -163,22 +311,14 @@ impl BlobReader {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let want = to_usize(self.left.min(CHUNK));
         let bytes = match &mut self.source {
-            Source::Bytes(bytes) => Ok(bytes.split_to(want)),
-            Source::File(open, chunks) => {
-                let read = ready!(chunks.poll_next(cx, want));
-                if read.is_err() {
-                    open.fail();
-                }
-                read
-            }
+            Source::Bytes(bytes) => Ok(bytes.split_to(to_usize(self.left.min(CHUNK)))),
+            Source::File(reader) => ready!(reader.poll_next(cx, self.left)),
         };
         if let Ok(bytes) = &bytes {
             self.left -= bytes.len() as u64;
         }
-        let failed = |error| StoreError::io("read", Path::new("body"), error);
-        Poll::Ready(Some(bytes.map_err(failed)))
+        Poll::Ready(Some(bytes))
     }
 }
 
@@ -193,21 +333,32 @@ mod tests {
 
     use super::*;
 
-    async fn check(bytes: &[u8], range: Range<u64>, expected: Range<usize>) {
+    fn open(bytes: &[u8], verdict: Verdict) -> (File, Arc<OpenBlob>, Clock) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        let open = OpenBlob::new(file, bytes.len() as u64);
+        let (stamp, clock) = (Stamp::of(&file).unwrap(), Clock::manual(Time::default()));
+        let copy = file.try_clone().unwrap();
+        let open = OpenBlob::new(copy, stamp, clock.clone(), verdict);
+        (file, Arc::new(open), clock)
+    }
+
+    async fn read(reader: &mut BlobReader) -> Result<Vec<u8>, StoreError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = reader.next().await {
+            all.extend_from_slice(&chunk?);
+        }
+        Ok(all)
+    }
+
+    async fn check(bytes: &[u8], range: Range<u64>, expected: Range<usize>) {
         let blobs = [
             Blob::Bytes(Bytes::copy_from_slice(bytes)),
-            Blob::File(Arc::new(open)),
+            Blob::File(open(bytes, Verdict::Good).1),
         ];
         for blob in blobs {
             let mut reader = blob.reader(range.clone());
             assert_eq!(reader.left(), expected.len() as u64);
-            let mut all = Vec::new();
-            while let Some(chunk) = reader.next().await {
-                all.extend_from_slice(&chunk.unwrap());
-            }
+            let all = read(&mut reader).await.unwrap();
             assert!(all == bytes[expected.clone()], "{range:?}");
         }
     }
@@ -226,8 +377,54 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_cut_short_is_an_error_not_an_end() {
-        let open = OpenBlob::new(tempfile::tempfile().unwrap(), 10);
-        let mut reader = Blob::File(Arc::new(open)).reader(0..10);
-        assert!(reader.next().await.unwrap().is_err());
+        let (file, blob, _) = open(b"0123456789", Verdict::Good);
+        file.set_len(3).unwrap();
+        let mut reader = Blob::File(blob).reader(0..10);
+        assert!(read(&mut reader).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_any_range_waits_for_the_verdict() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(400_000).collect();
+        let last = usize::try_from(HOLD_BACK).unwrap();
+        for (range, verdict) in [
+            (0..400_000, Verdict::Good),
+            (0..400_000, Verdict::Damaged),
+            (100_000..300_000, Verdict::Good),
+            (100_000..300_000, Verdict::Unread),
+            (5..10, Verdict::Good),
+            (5..10, Verdict::Damaged),
+        ] {
+            let (_, blob, _) = open(&bytes, Verdict::Pending);
+            let mut reader = Blob::File(Arc::clone(&blob)).reader(range.clone());
+            let expected = usize::try_from(range.end - range.start).unwrap();
+            let mut early = Vec::new();
+            while early.len() < expected.saturating_sub(last) {
+                early.extend_from_slice(&reader.next().await.unwrap().unwrap());
+            }
+            assert_eq!(early.len(), expected.saturating_sub(last), "{range:?}");
+            let next = futures_util::poll!(std::pin::pin!(reader.next()));
+            assert!(next.is_pending(), "{range:?}");
+            blob.settle(verdict);
+            let rest = read(&mut reader).await;
+            assert_eq!(rest.is_ok(), verdict == Verdict::Good, "{range:?}");
+            early.extend(rest.unwrap_or_default());
+            assert_eq!(early.len() == expected, verdict == Verdict::Good);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_changed_while_it_is_read_is_never_read_to_its_end() {
+        let (mut file, blob, clock) = open(&vec![7; 400_000], Verdict::Good);
+        let mut reader = Blob::File(Arc::clone(&blob)).reader(0..400_000);
+        reader.next().await.unwrap().unwrap();
+        let later = std::time::SystemTime::UNIX_EPOCH;
+        file.write_all(b"x").unwrap();
+        file.set_modified(later).unwrap();
+        assert_eq!(blob.verdict(), Verdict::Good, "looked at a moment ago");
+        clock.advance(LOOK);
+        let error = read(&mut reader).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Damaged);
+        assert_eq!(blob.verdict(), Verdict::Changed);
     }
 }

@@ -11,12 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use prometheus::IntCounter;
+use tokio::sync::Semaphore;
 
 use super::StoreOptions;
-use super::blob::{Blob, OpenBlob};
+use super::blob::{Blob, OpenBlob, Verdict};
 use super::content;
 use super::draft::Finished;
 use super::error::{StoreError, StoreErrorKind, blocking};
+use super::stamp::Stamp;
+use super::sync::Syncer;
+use crate::clock::Clock;
 use crate::entry::{Digest, Stored};
 
 /// The largest body that is kept in memory.
@@ -25,11 +30,22 @@ const SMALL: u64 = 16 * 1024;
 /// What a cached body costs beside its bytes.
 const OVERHEAD: usize = 200;
 
+/// How many bodies are known to be verified, and how they looked then; some 10 MiB at most.
+const VERIFIED: u64 = 65_536;
+
 /// The body files of one store and the two caches before them.
 pub(super) struct Bodies {
-    root: Arc<Path>,
+    pub(super) root: Arc<Path>,
     small: Cache<Digest, Bytes>,
-    open: Cache<Digest, Arc<OpenBlob>>,
+    pub(super) open: Cache<Digest, Arc<OpenBlob>>,
+    /// What files were like when they were found to be what their names say.
+    pub(super) verified: Cache<Digest, Stamp>,
+    /// How many are verified at a time.
+    pub(super) permits: Semaphore,
+    pub(super) clock: Clock,
+    /// Counts bodies found damaged.
+    pub(super) damaged: IntCounter,
+    pub(super) syncer: Syncer,
     sealing: Sealing,
 }
 
@@ -73,8 +89,10 @@ fn lock(sealing: &Sealing) -> MutexGuard<'_, HashMap<Digest, usize>> {
 }
 
 impl Bodies {
-    pub(super) fn new(root: PathBuf, options: &StoreOptions) -> Self {
-        Self {
+    pub(super) fn new(root: PathBuf, options: &StoreOptions) -> Result<Self, StoreError> {
+        let cores = std::thread::available_parallelism();
+        Ok(Self {
+            syncer: Syncer::start(&root, options.unsynced.clone())?,
             root: root.into(),
             small: Cache::builder()
                 .max_capacity(options.memory)
@@ -87,8 +105,15 @@ impl Bodies {
                 .max_capacity(options.open_files)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            verified: Cache::builder()
+                .max_capacity(VERIFIED)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            permits: Semaphore::new(cores.map_or(1, usize::from)),
+            clock: options.clock.clone(),
+            damaged: options.damaged.clone(),
             sealing: Sealing::default(),
-        }
+        })
     }
 
     pub(super) async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
@@ -98,11 +123,14 @@ impl Bodies {
         };
         let sealed = Sealed::begin(stored, &self.sealing);
         let draft = finished.draft.file()?;
-        let root = Arc::clone(&self.root);
-        let job = move || content::store(&root, draft, &stored);
-        if blocking("store body", job).await? {
+        let (root, known) = (Arc::clone(&self.root), self.verified.get(&stored.digest));
+        let job = move || content::store(&root, draft, &stored, known);
+        let placed = blocking("store body", job).await?;
+        self.verified.insert(stored.digest, placed.stamp);
+        if placed.new {
             self.open.invalidate(&stored.digest);
         }
+        self.syncer.sync(placed.written).await?;
         Ok(sealed)
     }
 
@@ -110,26 +138,25 @@ impl Bodies {
         if stored.size <= SMALL {
             return self.small.get(&stored.digest).map(Blob::Bytes);
         }
-        let open = self.open.get(&stored.digest);
-        open.filter(|open| !open.is_unreadable()).map(Blob::File)
+        let open = self.hot_file(&stored.digest);
+        let good = open.filter(|open| open.verdict() == Verdict::Good);
+        good.map(Blob::File)
     }
 
-    pub(super) async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
+    pub(super) async fn body(self: &Arc<Self>, stored: &Stored) -> Result<Blob, StoreError> {
         if let Some(blob) = self.hot(stored) {
             return Ok(blob);
         }
         if stored.size <= SMALL {
             return self.document(stored).await.map(Blob::Bytes);
         }
-        if self.open.contains_key(&stored.digest) {
-            let context = format!("body {} could not be read", stored.digest);
-            return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        if let Some(open) = self.open.get(&stored.digest)
+            && open.verdict() == Verdict::Failed
+        {
+            // Until it is put aside: a disk that fails now and then must not be trusted again.
+            open.settled().await?;
         }
-        let (root, wanted) = (Arc::clone(&self.root), *stored);
-        let file = blocking("open body", move || content::open(&root, &wanted)).await?;
-        let open = Arc::new(OpenBlob::new(file, stored.size));
-        self.open.insert(stored.digest, Arc::clone(&open));
-        Ok(Blob::File(open))
+        self.file(stored).await.map(Blob::File)
     }
 
     pub(super) async fn document(&self, stored: &Stored) -> Result<Bytes, StoreError> {
@@ -137,7 +164,13 @@ impl Bodies {
             return Ok(bytes);
         }
         let (root, wanted) = (Arc::clone(&self.root), *stored);
-        let bytes = blocking("read body", move || content::read_whole(&root, &wanted)).await?;
+        let read = blocking("read body", move || content::read_whole(&root, &wanted)).await;
+        if let Err(error) = &read
+            && error.kind == StoreErrorKind::Damaged
+        {
+            self.judge(stored.digest).await?;
+        }
+        let bytes = read?;
         if stored.size <= SMALL {
             self.small.insert(stored.digest, bytes.clone());
         }

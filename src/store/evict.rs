@@ -17,10 +17,11 @@ use super::bodies::Bodies;
 use super::hot::Hot;
 use super::pins::{self, Pinned};
 use super::quota::{Excess, Quota, excess};
+use super::records;
 use super::responses;
 use super::table::{self, Totals};
 use crate::clock::{Clock, Stopwatch};
-use crate::entry::{Digest, Key, Stored};
+use crate::entry::{Digest, Entry, Key, Stored};
 
 /// The most entries that go in one transaction; other writes wait for no more than that.
 pub const STEP: usize = 64;
@@ -223,6 +224,12 @@ impl Evictor {
         Ok(())
     }
 
+    /// The entries in memory.
+    pub(super) fn known(&self) -> impl Iterator<Item = (Key, Arc<Entry>)> {
+        let hot = self.memory.hot.iter();
+        hot.map(|(key, hot)| (Key::clone(&key), Arc::clone(&hot.entry)))
+    }
+
     /// Removes a body unless an entry names it or is about to; says whether it did.
     pub(super) fn remove_unnamed(&self, db: &Connection, body: &Digest) -> bool {
         matches!(table::is_named(db, body), Ok(false)) && self.unlink(body)
@@ -254,6 +261,7 @@ impl Evictor {
             .unwrap_or_else(PoisonError::into_inner) += 1;
         for (key, _) in gone {
             self.memory.hot.invalidate(key);
+            records::remove(&self.bodies.root, key);
         }
         for body in unnamed {
             self.unlink(&body.digest);
@@ -271,7 +279,7 @@ impl Evictor {
     #[cfg(test)]
     pub(super) fn idle(dir: &std::path::Path) -> Self {
         let options = super::tests::options(dir);
-        let bodies = Arc::new(Bodies::new(dir.to_owned(), &options));
+        let bodies = Arc::new(Bodies::new(dir.to_owned(), &options).unwrap());
         let memory = Memory {
             hot: Cache::new(1),
             forgotten: Arc::default(),

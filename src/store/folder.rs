@@ -18,26 +18,59 @@ pub const CONTROL: &str = "control.sock";
 
 /// Name of the folder of bodies found damaged, in the store's directory.
 pub const DAMAGED: &str = "damaged-v1";
+/// There while a store is open.
+const RUNNING: &str = "running";
 
 /// The directory of an open store; the lock is held as long as this lives.
 pub(super) struct Folder {
     root: PathBuf,
+    unclean: bool,
     _lock: File,
 }
 
 impl Folder {
-    /// Creates what is missing, takes the lock, then removes unfinished writes.
+    /// Creates what is missing, takes the lock, marks the folder as in use, then removes unfinished
+    /// writes.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         create(root)?;
+        let lock = lock(root)?;
         let folder = Self {
             root: root.to_owned(),
-            _lock: lock(root)?,
+            unclean: root.join(RUNNING).exists(),
+            _lock: lock,
         };
+        if let Err(error) = folder.mark() {
+            tracing::warn!(%error, "an unclean end of this run will not be noticed");
+        }
         create(&folder.bodies())?;
         create(&folder.drafts())?;
         clear(&folder.drafts())?;
         clear(&folder.bodies().join("tmp"))?;
         Ok(folder)
+    }
+
+    /// Whether whoever used the folder last was cut off: by a crash, a kill or a power cut.
+    pub(super) fn was_cut_off(&self) -> bool {
+        self.unclean
+    }
+
+    fn mark(&self) -> Result<(), StoreError> {
+        let path = self.root.join(RUNNING);
+        File::create(&path)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| File::open(&self.root)?.sync_all())
+            .map_err(|error| StoreError::io("mark", &path, error))
+    }
+
+    /// Brings everything onto the disk and takes the mark away; blocks. A mark that stays only makes
+    /// the next start look closer.
+    pub(super) fn end(&self) {
+        let synced = File::open(&self.root).and_then(|root| Ok(rustix::fs::syncfs(&root)?));
+        if let Err(error) = synced.and_then(|()| fs::remove_file(self.root.join(RUNNING)))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the store could not be synced at the end");
+        }
     }
 
     /// The cacache folder with the bodies.
@@ -98,4 +131,22 @@ fn clear(folder: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_end_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Folder::open(dir.path()).unwrap();
+        assert!(!open().was_cut_off());
+        assert!(open().was_cut_off());
+        let third = open();
+        third.end();
+        third.end();
+        drop(third);
+        assert!(!open().was_cut_off());
+    }
 }

@@ -2,25 +2,26 @@
 //!
 //! Reads that miss memory use a connection of their own on the blocking pool; writes go through the
 //! one writer thread. The index is a memory of what was fetched, not the packages themselves: a
-//! damaged database is put aside and the daemon starts with an empty one.
+//! damaged database is put aside, whenever that is noticed, and packages are found again.
 //!
 //! Invariant: a read never puts a row into memory that a later write has replaced or removed.
 
-use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreOptions;
 use super::bodies::Bodies;
-use super::error::{StoreError, StoreErrorKind, blocking};
+use super::database;
+use super::error::{StoreError, blocking};
 use super::evict::{Evictor, Memory};
 use super::hot::Hot;
+use super::rebuild::Rebuild;
 use super::responses;
 use super::table::{self, Totals};
 use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
@@ -43,36 +44,64 @@ pub(super) struct Index {
     clock: Clock,
     orders: mpsc::Sender<Order>,
     totals: SharedTotals,
+    #[cfg(test)]
+    rebuilding: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Index {
+    /// Closes the connections that only read.
+    #[cfg(test)]
+    pub(super) fn forget_readers(&self) {
+        self.readers.lock().clear();
+    }
+
+    /// Whether packages are being looked for.
+    #[cfg(test)]
+    pub(super) fn rebuilding(&self) -> &std::sync::atomic::AtomicBool {
+        &self.rebuilding
+    }
+
     /// Opens or creates the database at `path` and starts its writer, which makes room among
-    /// `bodies` too; blocks.
+    /// `bodies` too; one whose last user was `cut_off` is looked through meanwhile. Blocks.
     pub(super) fn open(
         path: PathBuf,
         bodies: Arc<Bodies>,
         options: StoreOptions,
+        cut_off: bool,
     ) -> Result<Self, StoreError> {
-        let db = open_or_replace(&path)?;
+        let (db, new) = database::open_or_replace(&path)?;
         let (orders, queue) = mpsc::channel(QUEUE);
+        let generation = Arc::new(AtomicU64::new(0));
         let totals = SharedTotals::default();
         let clock = options.clock.clone();
         let memory = Memory {
             hot: hot_cache(),
             forgotten: Arc::default(),
         };
+        let rebuild = Rebuild {
+            path: path.clone(),
+            root: Arc::clone(&bodies.root),
+            generation: Arc::clone(&generation),
+            orders: orders.downgrade(),
+            running: Arc::default(),
+        };
+        #[cfg(test)]
+        let rebuilding = Arc::clone(&rebuild.running);
         let evictor = Evictor::new(options, bodies, memory.clone());
-        let writer = Writer::new(db, Arc::clone(&totals), evictor);
+        let mut writer = Writer::new(db, Arc::clone(&totals), evictor, rebuild);
+        writer.begin(new, cut_off);
         std::thread::Builder::new()
             .name("index".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(|error| StoreError::io("start the writer of", &path, error))?;
         Ok(Self {
-            readers: Arc::new(Readers::new(path)),
+            readers: Arc::new(Readers::new(path, generation)),
             memory,
             clock,
             orders,
             totals,
+            #[cfg(test)]
+            rebuilding,
         })
     }
 
@@ -134,7 +163,13 @@ impl Index {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+    /// `lasting` entries outlive the index.
+    pub(super) async fn put(
+        &self,
+        key: &Key,
+        entry: Entry,
+        lasting: bool,
+    ) -> Result<Arc<Entry>, StoreError> {
         let entry = Arc::new(entry);
         let place = self
             .orders
@@ -144,7 +179,12 @@ impl Index {
         let hot = Hot::new(Arc::clone(&entry), entry.checked_at);
         self.memory.hot.insert(key.clone(), hot);
         let (answer, committed) = oneshot::channel();
-        let task = Task::Put(key.clone(), Arc::clone(&entry));
+        let (named, copy) = (key.clone(), Arc::clone(&entry));
+        let task = if lasting {
+            Task::PutLasting(named, copy)
+        } else {
+            Task::Put(named, copy)
+        };
         place.send(Order { task, answer });
         committed.await.map_err(|_| StoreError::closed())??;
         Ok(entry)
@@ -232,7 +272,7 @@ impl Index {
     }
 
     pub(super) async fn close(&self) {
-        self.readers.clear();
+        self.readers.lock().clear();
         // An index that is closed already needs nothing more.
         let _ = self.order(Task::Close).await;
     }
@@ -248,17 +288,28 @@ impl Index {
         committed.await.map_err(|_| StoreError::closed())?
     }
 
+    /// Runs a query; one that meets damage is run again on the index that takes its place.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        query: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        let readers = Arc::clone(&self.readers);
-        blocking("read index", move || {
-            readers
-                .with(query)
-                .map_err(|error| StoreError::index(readers.path.display().to_string(), error))
-        })
-        .await
+        let query = Arc::new(query);
+        for last in [false, true] {
+            let (readers, query) = (Arc::clone(&self.readers), Arc::clone(&query));
+            let generation = readers.generation.load(Ordering::Acquire);
+            let job = move || {
+                Ok(readers.with(generation, &*query).map_err(|error| {
+                    let remedy = readers.remedy(&error, generation);
+                    let path = readers.path.display().to_string();
+                    (remedy, StoreError::index(path, error))
+                }))
+            };
+            match blocking("read index", job).await? {
+                Err((Some(remedy), _)) if !last => drop(self.order(remedy).await?),
+                answer => return answer.map_err(|(_, error)| error),
+            }
+        }
+        Err(StoreError::closed())
     }
 }
 
@@ -277,109 +328,58 @@ fn hot_cache() -> Cache<Key, Arc<Hot>> {
 /// Read connections, opened when none is idle.
 struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    /// How often the database was replaced.
+    generation: Arc<AtomicU64>,
+    idle: Mutex<Vec<(u64, Connection)>>,
 }
 
 impl Readers {
-    fn new(path: PathBuf) -> Self {
-        let idle = Mutex::default();
-        Self { path, idle }
+    fn new(path: PathBuf, generation: Arc<AtomicU64>) -> Self {
+        Self {
+            path,
+            generation,
+            idle: Mutex::default(),
+        }
     }
 
+    /// Runs a query on the database of this generation.
     fn with<T>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        generation: u64,
+        query: &dyn Fn(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.lock().pop();
         let db = match idle {
-            Some(db) => db,
-            None => Connection::open_with_flags(
-                &self.path,
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?,
+            Some((of, db)) if of == generation => db,
+            _ => database::open_to_read(&self.path)?,
         };
         let answer = query(&db)?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.lock();
         if idle.len() < IDLE_READERS {
-            idle.push(db);
+            idle.push((generation, db));
         }
         Ok(answer)
     }
 
-    fn clear(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-}
-
-fn open_or_replace(path: &Path) -> Result<Connection, StoreError> {
-    let context = || format!("open index {}", path.display());
-    match open(path) {
-        Ok(db) => Ok(db),
-        Err(error) if !is_damaged(&error) => {
-            let kind = match error.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
-                _ => StoreErrorKind::Index,
-            };
-            Err(StoreError::index(context(), error).with_kind(kind))
+    /// What is to be done before a query that failed is run again, if anything helps: the database
+    /// is replaced if it is damaged or was removed, and waited for if that is just being done.
+    fn remedy(&self, error: &rusqlite::Error, generation: u64) -> Option<Task> {
+        if database::is_unusable(error) {
+            return Some(Task::Replace(generation));
         }
-        Err(error) => {
-            let aside = move_aside(path)
-                .map_err(|error| StoreError::io("move aside damaged index", path, error))?;
-            tracing::warn!(
-                %error,
-                index = %path.display(),
-                moved_to = %aside.display(),
-                "the index is damaged; starting with an empty one"
-            );
-            open(path).map_err(|error| StoreError::index(context(), error))
-        }
+        let unopened = error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+        unopened.then(|| {
+            if self.path.exists() {
+                Task::Sync
+            } else {
+                Task::Replace(generation)
+            }
+        })
     }
-}
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open(path)?;
-    table::prepare(&db)?;
-    Ok(db)
-}
-
-/// Whether the file itself is to blame: no database, a damaged one, or one with other tables
-/// (whose code is SQLite's plain error). Everything else may pass, and the file may well be good.
-fn is_damaged(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        None | Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown)
-    )
-}
-
-/// Renames the database and its two companions to the first free `.damaged-<n>`.
-fn move_aside(path: &Path) -> std::io::Result<PathBuf> {
-    let with = |suffix: String| {
-        let mut name = OsString::from(path);
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let mut number = 1;
-    while with(format!(".damaged-{number}")).exists() {
-        number += 1;
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Connection)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    for companion in ["-wal", "-shm"] {
-        let from = with(companion.to_owned());
-        if from.exists() {
-            fs::rename(from, with(format!(".damaged-{number}{companion}")))?;
-        }
-    }
-    let aside = with(format!(".damaged-{number}"));
-    if path.exists() {
-        fs::rename(path, &aside)?;
-    }
-    Ok(aside)
 }
 
 #[cfg(test)]
@@ -390,14 +390,14 @@ mod tests {
     async fn a_row_read_before_a_write_never_covers_it() {
         let dir = tempfile::tempdir().unwrap();
         let options = crate::store::tests::options(dir.path());
-        let bodies = Arc::new(Bodies::new(dir.path().to_owned(), &options));
-        let index = Index::open(dir.path().join("index"), bodies, options).unwrap();
+        let bodies = Arc::new(Bodies::new(dir.path().to_owned(), &options).unwrap());
+        let index = Index::open(dir.path().join("index"), bodies, options, false).unwrap();
         let key = Key::new("f/a");
         let old = Entry::absent(String::new(), Time::from_millis(1));
         let new = Entry::absent(String::new(), Time::from_millis(2));
 
         let before = index.forgotten();
-        let put = index.put(&key, new).await.unwrap();
+        let put = index.put(&key, new, false).await.unwrap();
         assert_eq!(index.keep(&key, Arc::new(old.clone()), before), put);
         assert_eq!(index.hot(&key), Some(put));
 

@@ -12,6 +12,7 @@ mod blob;
 mod bodies;
 mod chunk;
 mod content;
+mod database;
 mod draft;
 mod draft_reader;
 mod error;
@@ -22,12 +23,17 @@ mod hot;
 mod index;
 mod pins;
 mod quota;
+mod rebuild;
+mod records;
 mod report;
 mod responses;
 mod scrub;
 mod sink;
 mod spill;
+mod stamp;
+mod sync;
 mod table;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -75,6 +81,10 @@ pub struct StoreOptions {
     pub clock: Clock,
     /// Counts entries that had to make room.
     pub evictions: IntCounter,
+    /// Counts bodies that were found damaged when they were asked for.
+    pub damaged: IntCounter,
+    /// Counts bodies whose entries were written before the disk had them for sure.
+    pub unsynced: IntCounter,
 }
 
 /// A handle on an open store; clones are the same store.
@@ -87,7 +97,7 @@ struct Shared {
     drafts: Arc<Path>,
     health: Arc<Health>,
     /// Last, so that the directory is unlocked after everything else is gone.
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 impl Store {
@@ -96,13 +106,18 @@ impl Store {
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let store = blocking("open store", move || {
             let folder = Folder::open(&options.dir)?;
-            let bodies = Arc::new(Bodies::new(folder.bodies(), &options));
+            let bodies = Arc::new(Bodies::new(folder.bodies(), &options)?);
             Ok(Self(Arc::new(Shared {
-                index: Index::open(folder.index(), Arc::clone(&bodies), options)?,
+                index: Index::open(
+                    folder.index(),
+                    Arc::clone(&bodies),
+                    options,
+                    folder.was_cut_off(),
+                )?,
                 bodies,
                 drafts: folder.drafts().into(),
                 health: Arc::default(),
-                _folder: Some(folder),
+                folder: Some(folder),
             })))
         })
         .await?;
@@ -115,15 +130,15 @@ impl Store {
     /// that cannot be opened.
     pub async fn off(options: StoreOptions) -> Result<Self, StoreError> {
         blocking("open store", move || {
-            let bodies = Arc::new(Bodies::new(options.dir.join("bodies-v1"), &options));
+            let bodies = Arc::new(Bodies::new(options.dir.join("bodies-v1"), &options)?);
             let drafts = options.dir.join("drafts-v1").into();
-            let index = Index::open(":memory:".into(), Arc::clone(&bodies), options)?;
+            let index = Index::open(":memory:".into(), Arc::clone(&bodies), options, false)?;
             Ok(Self(Arc::new(Shared {
                 index,
                 bodies,
                 drafts,
                 health: Arc::new(Health::off()),
-                _folder: None,
+                folder: None,
             })))
         })
         .await
@@ -173,7 +188,12 @@ impl Store {
     /// Writes the entry of `key`: in memory as soon as the writer's queue has room, returned when
     /// committed. When the commit fails the entry stays in memory.
     pub async fn put(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
-        self.noted(self.0.index.put(key, entry).await)
+        self.noted(self.0.index.put(key, entry, false).await)
+    }
+
+    /// The same for what is worth finding again when the index is lost: once for each new body.
+    pub async fn put_lasting(&self, key: &Key, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+        self.noted(self.0.index.put(key, entry, true).await)
     }
 
     /// Removes the entries of all keys that begin with `prefix` and says how many were stored.
@@ -207,10 +227,10 @@ impl Store {
         (writer.of(&self.0.health), draft)
     }
 
-    /// Stores a finished draft under its digest and syncs it to disk; one that is stored intact
-    /// already is not written again. Does not release the draft. Until what is returned is dropped,
-    /// the body is not removed to make room, although no entry names it yet. A degraded store does
-    /// not try.
+    /// Stores a finished draft under its digest and syncs it to disk, waiting for that a second at
+    /// most; one that is stored intact already is not written again. Does not release the draft. Until
+    /// what is returned is dropped, the body is not removed to make room, although no entry names it
+    /// yet. A degraded store does not try.
     pub async fn seal(&self, finished: &Finished) -> Result<Sealed, StoreError> {
         if let Some(reason) = self.degraded() {
             return Err(StoreError::new(StoreErrorKind::Io, reason.text()));
@@ -218,8 +238,8 @@ impl Store {
         self.noted(self.0.bodies.seal(finished).await)
     }
 
-    /// A body: up to 16 KiB in memory and checked against its digest, larger an open file of the
-    /// right length.
+    /// A body: up to 16 KiB in memory, larger an open file. Verified here up to 4 MiB, beyond that
+    /// while it is read: its last 64 KiB are not given before.
     pub async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
         self.read(self.0.bodies.body(stored).await)
     }
@@ -287,10 +307,25 @@ impl Store {
         self.0.index.counted().await
     }
 
-    /// Commits what is queued and closes the index. Later writes fail with
+    /// Whether the last run on this directory was cut off: by a crash, a kill or a power cut.
+    pub fn was_cut_off(&self) -> bool {
+        self.0.folder.as_ref().is_some_and(Folder::was_cut_off)
+    }
+
+    /// Commits and syncs what is queued and closes the index. Later writes fail with
     /// [`StoreErrorKind::Closed`]; the directory is unlocked when the last handle is dropped.
     pub async fn close(&self) {
         self.0.index.close().await;
+        let store = Arc::clone(&self.0);
+        let end = move || {
+            store.bodies.syncer.close();
+            if let Some(folder) = &store.folder {
+                folder.end();
+            }
+            Ok(())
+        };
+        // A runtime that is ending cuts this off: then the end is not a clean one.
+        let _ = blocking("close store", end).await;
     }
 }
 

@@ -4,7 +4,7 @@
 //! Everything is read through connections of its own and in small parts, so that neither the writer
 //! nor the runtime ever waits for a command.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::sync::{Arc, PoisonError};
 
@@ -163,19 +163,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot be read.
     pub async fn check(&self, digest: Digest) -> Result<Checked, StoreError> {
-        let path = self.0.bodies.path(&digest);
-        blocking("check body", move || {
-            let file = match File::open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Checked::Gone),
-                file => file.map_err(|error| StoreError::io("open body", &path, error))?,
-            };
-            let found = content::hash(file);
-            match found.map_err(|error| StoreError::io("read body", &path, error))? {
-                Some(found) if found == digest => Ok(Checked::Good),
-                _ => Ok(Checked::Damaged),
-            }
+        let bodies = Arc::clone(&self.0.bodies);
+        let check = move || content::is_intact(&bodies.root, &digest);
+        Ok(match blocking("check body", check).await? {
+            None => Checked::Gone,
+            Some(true) => Checked::Good,
+            Some(false) => Checked::Damaged,
         })
-        .await
     }
 
     /// Whether the file of a body is there.

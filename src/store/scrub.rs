@@ -3,12 +3,11 @@
 //! One body at a time, so that the caller decides how fast. What is damaged is put aside, so that
 //! asking for it is a miss; what no entry names is removed by the writer, which alone can know.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::Store;
-use super::content;
 use super::error::{StoreError, blocking};
 use crate::entry::Digest;
 
@@ -55,21 +54,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot be read or moved.
     pub async fn inspect(&self, digest: Digest) -> Result<Inspected, StoreError> {
-        let path = self.0.bodies.path(&digest);
-        let found = blocking("check body", move || {
-            let file = match File::open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                file => file.map_err(|error| StoreError::io("open body", &path, error))?,
-            };
-            let found = content::hash(file);
-            found.map_err(|error| StoreError::io("read body", &path, error))
-        });
-        match found.await? {
+        match self.0.bodies.judge(digest).await? {
             None => Ok(Inspected::Gone),
-            Some(found) if found != digest => {
-                self.0.bodies.put_aside(digest).await?;
-                Ok(Inspected::Damaged)
-            }
+            Some(false) => Ok(Inspected::Damaged),
             Some(_) if self.0.index.remove_orphan(digest).await? => Ok(Inspected::Orphan),
             Some(_) => Ok(Inspected::Good),
         }

@@ -128,14 +128,16 @@ pub(super) fn put(
     Ok(unnamed)
 }
 
-/// Removes the entries whose keys begin with `prefix` and says how many there were.
-pub(super) fn forget(db: &Connection, prefix: &str, totals: &mut Totals) -> Result<u64> {
-    let sql = format!("DELETE FROM entries WHERE {BY_PREFIX}");
-    let removed = statement(db, &sql)?.execute([prefix])?;
-    if removed > 0 {
+/// Removes the entries whose keys begin with `prefix` and gives their keys.
+pub(super) fn forget(db: &Connection, prefix: &str, totals: &mut Totals) -> Result<Vec<Key>> {
+    let sql = format!("DELETE FROM entries WHERE {BY_PREFIX} RETURNING key");
+    let removed: Vec<Key> = statement(db, &sql)?
+        .query_map([prefix], |row| Ok(Key::new(row.get::<_, String>(0)?)))?
+        .collect::<Result<_>>()?;
+    if !removed.is_empty() {
         *totals = count(db)?;
     }
-    Ok(removed as u64)
+    Ok(removed)
 }
 
 /// Removes the entry of one key.
@@ -434,7 +436,7 @@ mod tests {
             put(&db, &Key::new(key), &stored(b"x"), &mut totals).unwrap();
         }
         assert_eq!(keys(&db, "f/a/", 2).unwrap().len(), 2);
-        assert_eq!(forget(&db, "f/a/", &mut totals).unwrap(), 3);
+        assert_eq!(forget(&db, "f/a/", &mut totals).unwrap().len(), 3);
         let left = |prefix| {
             let keys = keys(&db, prefix, 100).unwrap();
             keys.iter()
@@ -444,7 +446,7 @@ mod tests {
         assert_eq!(left(""), ["f/%", "f/a", "f/a0", "f/b", "g/a/1"]);
         assert_eq!(left("f/%"), ["f/%"]);
         assert_eq!(totals.entries, 5);
-        assert_eq!(forget(&db, "", &mut totals).unwrap(), 5);
+        assert_eq!(forget(&db, "", &mut totals).unwrap().len(), 5);
         assert_eq!(totals, Totals::default());
     }
 

@@ -5,14 +5,18 @@
 //! gets the error and the totals stay what they were.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::database;
 use super::error::{StoreError, StoreErrorKind};
 use super::evict::{Evicted, Evictor, Goal};
+use super::rebuild::{DUE, NOTE, Rebuild};
+use super::records;
 use super::table::{self, Totals};
 use super::{pins, responses};
 use crate::clock::{Stopwatch, Time};
@@ -39,6 +43,12 @@ pub(super) struct Order {
 /// What to write.
 pub(super) enum Task {
     Put(Key, Arc<Entry>),
+    /// The same, with a record from which it can be had again when the index is lost.
+    PutLasting(Key, Arc<Entry>),
+    /// Entries from their records, where there are none yet.
+    Restore(Vec<(Key, Arc<Entry>)>),
+    /// Put the database aside, if it is still the one of this generation.
+    Replace(u64),
     Forget(String),
     Remove(Key),
     Touch(Key, Time),
@@ -72,17 +82,84 @@ pub(super) struct Writer {
     replaced: VecDeque<(Stopwatch, Stored)>,
     /// Whether the last write failed.
     failing: bool,
+    rebuild: Rebuild,
+}
+
+/// What a transaction did beside its answers.
+#[derive(Default)]
+struct Changes {
+    /// Bodies that lost their last entry by being replaced.
+    unnamed: Vec<Stored>,
+    /// Keys that lost their entry.
+    gone: Vec<Key>,
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection, totals: SharedTotals, evictor: Evictor) -> Self {
+    pub(super) fn new(
+        db: Connection,
+        totals: SharedTotals,
+        evictor: Evictor,
+        rebuild: Rebuild,
+    ) -> Self {
         Self {
             db,
             totals,
             evictor,
             replaced: VecDeque::new(),
             failing: false,
+            rebuild,
         }
+    }
+
+    /// Looks for packages if the database is `new` or not complete yet, and for damage if its last
+    /// user was cut off.
+    pub(super) fn begin(&mut self, new: bool, cut_off: bool) {
+        let due = || matches!(table::recall(&self.db, NOTE), Ok(Some(note)) if note == DUE);
+        if (new && records::exist(&self.rebuild.root)) || due() {
+            self.find_packages();
+        }
+        if cut_off && !new {
+            self.rebuild.check();
+        }
+    }
+
+    fn find_packages(&self) {
+        if let Err(error) = table::remember(&self.db, NOTE, DUE) {
+            tracing::warn!(%error, "packages are not looked for again after a restart");
+        }
+        self.rebuild.start();
+    }
+
+    /// Says whether there is another database now.
+    fn replace_if_damaged(&mut self, why: &rusqlite::Error) -> bool {
+        if !database::is_damaged(why) {
+            return false;
+        }
+        let replaced = self.replace(why);
+        if let Err(error) = &replaced {
+            tracing::error!(%error, "the damaged index could not be replaced");
+        }
+        replaced.is_ok()
+    }
+
+    /// Puts the database aside for an empty one, which gets what is in memory, and has packages
+    /// looked for.
+    fn replace(&mut self, why: &rusqlite::Error) -> Result<(), StoreError> {
+        self.db = Connection::open_in_memory()
+            .map_err(|error| StoreError::index("close index", error))?;
+        self.db = database::replace(&self.rebuild.path, why)?;
+        self.rebuild.generation.fetch_add(1, Ordering::AcqRel);
+        let mut totals = Totals::default();
+        let known: Vec<_> = self.evictor.known().collect();
+        let kept = known
+            .chunks(BATCH)
+            .try_for_each(|some| restore(&mut self.db, some, &mut totals));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what was in memory could not be written to the new index");
+        }
+        self.publish(totals);
+        self.find_packages();
+        Ok(())
     }
 
     /// Works until told to close or until nobody can bring orders any more.
@@ -90,7 +167,10 @@ impl Writer {
         self.evictor.learn_pins(&self.db);
         match table::count(&self.db) {
             Ok(totals) => self.publish(totals),
-            Err(error) => tracing::warn!(%error, "the store's totals could not be counted"),
+            Err(error) => {
+                tracing::warn!(%error, "the store's totals could not be counted");
+                self.replace_if_damaged(&error);
+            }
         }
         let mut batch = Vec::new();
         loop {
@@ -135,7 +215,9 @@ impl Writer {
         let crowded = self.evictor.step(&mut self.db, &mut totals);
         self.publish(totals);
         crowded.unwrap_or_else(|error| {
-            self.tell(&error);
+            if !self.replace_if_damaged(&error) {
+                self.tell(&error);
+            }
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
                 && let Err(error) = self.evictor.make_room_for_index(&self.db)
             {
@@ -147,12 +229,23 @@ impl Writer {
 
     fn work(&mut self, batch: &mut Vec<Order>) {
         let before = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        match commit(&mut self.db, batch, before) {
-            Ok((answers, unnamed, totals)) => {
+        let mut done = commit(&mut self.db, batch, before);
+        if let Err(error) = &done
+            && self.replace_if_damaged(error)
+        {
+            let before = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            done = commit(&mut self.db, batch, before);
+        }
+        match done {
+            Ok((answers, changes, totals)) => {
                 self.failing = false;
                 self.publish(totals);
-                let unnamed = unnamed.into_iter().map(|body| (Stopwatch::start(), body));
+                let unnamed = changes.unnamed.into_iter();
+                let unnamed = unnamed.map(|body| (Stopwatch::start(), body));
                 self.replaced.extend(unnamed);
+                for key in &changes.gone {
+                    records::remove(&self.rebuild.root, key);
+                }
                 for (order, answer) in batch.drain(..).zip(answers) {
                     let answer = self.after_commit(&order.task, answer);
                     order.reply(answer);
@@ -171,8 +264,20 @@ impl Writer {
     /// What an order asks for beside its part of the transaction.
     fn after_commit(&mut self, task: &Task, answer: u64) -> Result<u64, StoreError> {
         match task {
+            Task::RemoveOrphan(_) if self.rebuild.running.load(Ordering::Acquire) => Ok(0),
             Task::RemoveOrphan(digest) => {
                 Ok(u64::from(self.evictor.remove_unnamed(&self.db, digest)))
+            }
+            Task::Replace(of) if *of == self.rebuild.generation.load(Ordering::Acquire) => {
+                let why = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+                let replaced = self.replace(&rusqlite::Error::SqliteFailure(why, None));
+                replaced.map(|()| 0)
+            }
+            Task::PutLasting(key, entry) => {
+                if let Err(error) = records::write(&self.rebuild.root, key, entry) {
+                    tracing::warn!(%error, "a package would be lost with the index");
+                }
+                Ok(answer)
             }
             Task::Pin(..) | Task::Unpin(_) => {
                 self.evictor.learn_pins(&self.db);
@@ -225,48 +330,78 @@ fn commit(
     db: &mut Connection,
     batch: &[Order],
     mut totals: Totals,
-) -> rusqlite::Result<(Vec<u64>, Vec<Stored>, Totals)> {
+) -> rusqlite::Result<(Vec<u64>, Changes, Totals)> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut unnamed = Vec::new();
+    let mut changes = Changes::default();
     let answers = batch
         .iter()
-        .map(|order| carry_out(&transaction, &order.task, &mut totals, &mut unnamed))
+        .map(|order| carry_out(&transaction, &order.task, &mut totals, &mut changes))
         .collect::<rusqlite::Result<Vec<_>>>()?;
     table::bound_absent(&transaction, ABSENT, &mut totals)?;
     transaction.commit()?;
-    Ok((answers, unnamed, totals))
+    Ok((answers, changes, totals))
 }
 
-/// Bodies that lose their last entry by being replaced are added to `unnamed`.
+/// Writes entries where there are none.
+fn restore(
+    db: &mut Connection,
+    entries: &[(Key, Arc<Entry>)],
+    totals: &mut Totals,
+) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (key, entry) in entries {
+        table::put(&transaction, key, entry, totals)?;
+    }
+    transaction.commit()
+}
+
 fn carry_out(
     db: &Connection,
     task: &Task,
     totals: &mut Totals,
-    unnamed: &mut Vec<Stored>,
+    changes: &mut Changes,
 ) -> rusqlite::Result<u64> {
     match task {
-        Task::Put(key, entry) => {
-            unnamed.extend(table::put(db, key, entry, totals)?);
+        Task::Put(key, entry) | Task::PutLasting(key, entry) => {
+            changes.unnamed.extend(table::put(db, key, entry, totals)?);
             Ok(0)
         }
-        Task::Forget(prefix) => table::forget(db, prefix, totals),
+        Task::Restore(entries) => {
+            for (key, entry) in entries {
+                if table::entry(db, key)?.is_none() {
+                    table::put(db, key, entry, totals)?;
+                }
+            }
+            Ok(0)
+        }
+        Task::Forget(prefix) => {
+            let gone = table::forget(db, prefix, totals)?;
+            let forgotten = gone.len() as u64;
+            changes.gone.extend(gone);
+            Ok(forgotten)
+        }
         Task::Touch(key, at) => table::touch(db, key, *at).map(|()| 0),
-        Task::Remove(key) => table::remove(db, key, totals).map(|()| 0),
+        Task::Remove(key) => {
+            changes.gone.push(key.clone());
+            table::remove(db, key, totals).map(|()| 0)
+        }
         Task::Remember(name, value) => table::remember(db, name, value).map(|()| 0),
         Task::Keep(uri, variant, kept) => {
             let gone = responses::keep(db, (uri, variant), kept, totals)?;
-            unnamed.extend(gone);
+            changes.unnamed.extend(gone);
             Ok(0)
         }
         Task::ForgetResponses(uri) => {
             let gone = responses::forget(db, uri, totals)?;
-            unnamed.extend(gone);
+            changes.unnamed.extend(gone);
             Ok(0)
         }
         Task::Pin(name, prefixes) => pins::put(db, name, prefixes),
         Task::Unpin(name) => pins::remove(db, name),
-        // Done after the commit: entries of the same batch may name it.
-        Task::RemoveOrphan(_) | Task::Evict(..) | Task::Sync | Task::Close => Ok(0),
+        // Done after the commit: entries of the same batch may name the body.
+        Task::RemoveOrphan(_) | Task::Replace(_) | Task::Evict(..) | Task::Sync | Task::Close => {
+            Ok(0)
+        }
     }
 }
 
@@ -314,7 +449,12 @@ mod tests {
         db.execute_batch("DROP TABLE notes").unwrap();
         let totals = SharedTotals::default();
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = Writer::new(db, Arc::clone(&totals), Evictor::idle(dir.path()));
+        let mut writer = Writer::new(
+            db,
+            Arc::clone(&totals),
+            Evictor::idle(dir.path()),
+            Rebuild::idle(dir.path()),
+        );
         let entry = Arc::new(Entry::absent(String::new(), Time::default()));
         let tasks = [
             Task::Put(Key::new("f/x"), entry),

@@ -63,16 +63,16 @@ async fn folders_of_the_cache_are_for_their_owner_alone() {
     }
     // One that nugate makes itself, whole.
     let root = world.path().join("made/by/nugate");
+    let metrics = nugate::observe::Metrics::new().unwrap();
     let store = nugate::store::StoreOptions {
         dir: root.clone(),
         memory: 1 << 20,
         open_files: 4,
         quota: nugate::store::Quota::NONE,
         clock: world.clock.clone(),
-        evictions: nugate::observe::Metrics::new()
-            .unwrap()
-            .evictions
-            .with_label_values(&["entries"]),
+        evictions: metrics.evictions.with_label_values(&["entries"]),
+        damaged: metrics.damaged_bodies.clone(),
+        unsynced: metrics.unsynced_bodies.clone(),
     };
     let store = nugate::store::Store::open(store).await.unwrap();
     assert_eq!(mode(&root), 0o700);

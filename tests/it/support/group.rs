@@ -110,6 +110,8 @@ impl GroupWorld {
             quota: Quota::NONE,
             clock: self.clock.clone(),
             evictions: metrics.evictions.with_label_values(&["entries"]),
+            damaged: metrics.damaged_bodies.clone(),
+            unsynced: metrics.unsynced_bodies.clone(),
         })
         .await
         .unwrap();

@@ -101,6 +101,8 @@ impl World {
             quota: self.settings.quota,
             clock: self.clock.clone(),
             evictions: metrics.evictions.with_label_values(&["entries"]),
+            damaged: metrics.damaged_bodies.clone(),
+            unsynced: metrics.unsynced_bodies.clone(),
         };
         let parts = Parts {
             store: Store::open(store).await.unwrap(),
