@@ -215,7 +215,19 @@ impl Line {
             line["user_agent"] = text(agent).into();
         }
         line["target"] = "nugate::access".into();
-        let _ = writeln!(out, "{line}");
+        // What is not plain ASCII could move a terminal's cursor or turn its text around.
+        for char in line.to_string().chars() {
+            match char {
+                ' '..='~' => out.push(char as u8),
+                _ => {
+                    let units = &mut [0; 2];
+                    for unit in char.encode_utf16(units) {
+                        let _ = write!(out, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+        out.push(b'\n');
     }
 }
 

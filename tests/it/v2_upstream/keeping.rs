@@ -126,8 +126,9 @@ async fn an_outage_is_answered_with_what_is_stored() {
         );
     }
     let unknown = get(&world, "/FindPackagesById()?id='Example.Core'").await;
-    assert_eq!(
-        unknown.status, 502,
+    // 503 when its host is left alone already.
+    assert!(
+        matches!(unknown.status.as_u16(), 502 | 503),
         "neither V2 nor V3 documents: {unknown:?}"
     );
 }

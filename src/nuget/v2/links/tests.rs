@@ -234,7 +234,8 @@ proptest! {
         let again = links(ours.as_bytes(), place).unwrap();
         let api = Place { base: "https://api.nuget.org/", gallery: &LinkMap::default(), documents: &back.1, web_links: WebLinks::Keep };
         let again = links(&again.bytes, api).unwrap();
-        let squeeze = |text: &str| text.replace([' '], "");
+        // Nor is a character spelt as a reference again.
+        let squeeze = |text: &str| text.replace([' '], "").replace("&#x20AC;", "€");
         prop_assert_eq!(squeeze(&String::from_utf8(again.bytes).unwrap()), squeeze(&document));
     }
 
