@@ -31,7 +31,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 const CLIENTS: usize = 8;
 const TAILS: usize = 7;
-const SLICES: usize = 200;
+const SLICES: u32 = 200;
 const LINE: Duration = Duration::from_secs(1);
 /// Clock ticks of `/proc/PID/stat` in a second.
 const TICKS: f64 = 100.0;
@@ -125,8 +125,8 @@ async fn measure(package: Bytes, count: usize) -> (f64, Vec<Duration>) {
     for number in 0..TAILS {
         let (size, ended) = fetch(&address, &path("slow", number)).await;
         assert_eq!(size, package.len());
-        let sent = upstream.sent.lock().unwrap().unwrap();
-        tails.push(ended.saturating_duration_since(sent));
+        let last = upstream.sent.lock().unwrap().unwrap();
+        tails.push(ended.saturating_duration_since(last));
     }
     tails.sort();
     nugate.kill().unwrap();
@@ -244,8 +244,8 @@ impl Upstream {
         if id.starts_with("fast") {
             stream.write_all(start).await.unwrap();
         } else {
-            let mut pace = tokio::time::interval(LINE / SLICES as u32);
-            for slice in start.chunks(start.len().div_ceil(SLICES)) {
+            let mut pace = tokio::time::interval(LINE / SLICES);
+            for slice in start.chunks(start.len().div_ceil(SLICES as usize)) {
                 pace.tick().await;
                 stream.write_all(slice).await.unwrap();
             }

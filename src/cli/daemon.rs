@@ -127,7 +127,7 @@ impl Daemon {
             document_size_max: config.cache.document_size_max,
             routes,
         });
-        let group = group(config, feeds, (&store, &metrics)).await;
+        let group = Box::pin(group(config, feeds, (&store, &metrics))).await;
         let cache = cache(config, store, &group);
         let bases = BaseRules {
             public_url: config.public_url.clone(),

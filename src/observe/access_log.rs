@@ -217,14 +217,12 @@ impl Line {
         line["target"] = "nugate::access".into();
         // What is not plain ASCII could move a terminal's cursor or turn its text around.
         for char in line.to_string().chars() {
-            match char {
-                ' '..='~' => out.push(char as u8),
-                _ => {
-                    let units = &mut [0; 2];
-                    for unit in char.encode_utf16(units) {
-                        let _ = write!(out, "\\u{unit:04x}");
-                    }
-                }
+            if matches!(char, ' '..='~') {
+                out.push(char as u8);
+                continue;
+            }
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
             }
         }
         out.push(b'\n');

@@ -2,27 +2,23 @@
 //! them. Single steps only; the order of steps is in `serve` and `fill`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use moka::sync::Cache;
 use url::Url;
 
 use crate::clock::{Clock, Time};
-use crate::config::Secret;
 use crate::entry::{Digest, Entry, Key, Stored};
-use crate::nuget::publish::Publish;
 use crate::nuget::resource::{DocRule, View};
 use crate::nuget::route::Target;
-use crate::nuget::service_index::WebLinks;
-use crate::nuget::v2::V2Source;
 use crate::observe::{Metrics, status_class};
-use crate::policy::class::{Class, Freshness, Network};
+use crate::policy::class::Class;
 use crate::proxy::backoff::Backoff;
 use crate::proxy::discovery::Discovery;
 use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
 use crate::proxy::flight::{Flights, Seat};
 use crate::proxy::locate::bases_note;
+use crate::proxy::options::Options;
 use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::parts::Parts;
 use crate::proxy::verify::Verifiers;
@@ -32,37 +28,6 @@ use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError,
 
 /// Keys whose last body failed verification, with its digest.
 const STRIKES_MAX: u64 = 1024;
-
-/// Settings of the engine.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long things stay fresh.
-    pub freshness: Freshness,
-    /// How much the upstream is asked at all.
-    pub network: Network,
-    /// Whether `Cache-Control: no-cache` of a request makes the upstream be asked.
-    pub honour_no_cache: bool,
-    /// What becomes of templates of web pages.
-    pub web_links: WebLinks,
-    /// Whether the service index offers V2.
-    pub v2: bool,
-    /// Whether a document stays as it is when the upstream sends an older one.
-    pub keep_newer: bool,
-    /// What answers V2 clients.
-    pub v2_source: V2Source,
-    /// What becomes of pushes and deletions.
-    pub publish: Publish,
-    /// The feed's own key for pushes of those who may push here.
-    pub push_key: Option<Secret>,
-    /// Longest wait for the feed's answer to a push, counted from the end of the upload.
-    pub publish_timeout: Duration,
-    /// Bytes of memory for rendered documents.
-    pub memory: u64,
-    /// Longest document, in bytes.
-    pub document_size_max: u64,
-    /// Longest package, in bytes.
-    pub package_size_max: u64,
-}
 
 /// What was found stored when a question arose.
 #[derive(Clone)]

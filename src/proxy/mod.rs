@@ -15,6 +15,7 @@ mod gallery;
 pub mod generic;
 mod incoming;
 mod locate;
+mod options;
 mod outdated;
 mod parts;
 mod pass;
@@ -33,9 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use again::{Again, Continued};
-pub use engine::Options;
 pub use error::Error;
 pub use flight::Seat;
+pub use options::Options;
 pub use pass::{PASSED, PassReply, PassRequest};
 pub use peek::Peek;
 pub use publish::{PublishError, Relayed, Submission};

@@ -21,10 +21,11 @@ use super::database;
 use super::error::{StoreError, blocking};
 use super::evict::{Evictor, Memory};
 use super::hot::Hot;
+use super::order::{Order, QUEUE, SharedTotals, Task};
 use super::rebuild::Rebuild;
 use super::responses;
 use super::table::{self, Totals};
-use super::writer::{Order, QUEUE, SharedTotals, Task, Writer};
+use super::writer::Writer;
 use crate::clock::{Clock, Time};
 use crate::entry::{Digest, Entry, Kept, Key};
 

@@ -21,6 +21,7 @@ mod folder;
 mod health;
 mod hot;
 mod index;
+mod order;
 mod pins;
 mod quota;
 mod rebuild;

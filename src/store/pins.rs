@@ -8,8 +8,8 @@ use rusqlite::{Connection, params};
 
 use super::Store;
 use super::error::StoreError;
+use super::order::Task;
 use super::table::statement;
-use super::writer::Task;
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS pins (

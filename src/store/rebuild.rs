@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::database;
+use super::order::{Order, Task};
 use super::records;
-use super::writer::{Order, Task};
 use crate::entry::{Entry, Key};
 
 /// Records written in one transaction.

@@ -11,9 +11,9 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, params};
 
 use super::evict::{self, Evicted, Goal};
+use super::order::Task;
 use super::quota::{Quota, excess};
 use super::table::{BY_PREFIX, from_sql, is_named, read_body, statement, to_sql};
-use super::writer::Task;
 use super::{Store, content};
 use crate::clock::Time;
 use crate::entry::{Digest, Key, Stored};

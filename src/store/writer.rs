@@ -6,24 +6,22 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::database;
 use super::error::{StoreError, StoreErrorKind};
-use super::evict::{Evicted, Evictor, Goal};
+use super::evict::Evictor;
+use super::order::{Order, SharedTotals, Task};
 use super::rebuild::{DUE, NOTE, Rebuild};
 use super::records;
 use super::table::{self, Totals};
 use super::{pins, responses};
-use crate::clock::{Stopwatch, Time};
-use crate::entry::{Digest, Entry, Kept, Key, Stored};
-
-/// How many orders may wait; whoever brings more waits with them.
-pub(super) const QUEUE: usize = 1024;
+use crate::clock::Stopwatch;
+use crate::entry::{Entry, Key, Stored};
 
 /// The most orders in one transaction.
 const BATCH: usize = 512;
@@ -33,45 +31,6 @@ const ABSENT: u64 = 10_000;
 
 /// How long a body stays after its entry was written anew.
 const REPLACED: Duration = Duration::from_secs(5);
-
-/// Something to write, and where the answer goes.
-pub(super) struct Order {
-    pub(super) task: Task,
-    pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
-}
-
-/// What to write.
-pub(super) enum Task {
-    Put(Key, Arc<Entry>),
-    /// The same, with a record from which it can be had again when the index is lost.
-    PutLasting(Key, Arc<Entry>),
-    /// Entries from their records, where there are none yet.
-    Restore(Vec<(Key, Arc<Entry>)>),
-    /// Put the database aside, if it is still the one of this generation.
-    Replace(u64),
-    Forget(String),
-    Remove(Key),
-    Touch(Key, Time),
-    /// Remove the body unless an entry names it.
-    RemoveOrphan(Digest),
-    Remember(String, Vec<u8>),
-    /// A response, by URI and variant.
-    Keep(String, String, Arc<Kept>),
-    /// All responses of a URI.
-    ForgetResponses(String),
-    /// Pin what these prefixes cover, by the name of the pin; over what the name had.
-    Pin(String, Vec<String>),
-    Unpin(String),
-    /// Remove a few entries, whatever the quota says; what went is put there.
-    Evict(Goal, Arc<Mutex<Evicted>>),
-    /// Nothing; answered after everything before it is committed.
-    Sync,
-    /// Answered after everything before it is committed and the database is closed.
-    Close,
-}
-
-/// Totals as others see them.
-pub(super) type SharedTotals = Arc<Mutex<Totals>>;
 
 /// The state of the thread.
 pub(super) struct Writer {
@@ -319,13 +278,6 @@ impl Writer {
     }
 }
 
-impl Order {
-    fn reply(self, answer: Result<u64, StoreError>) {
-        // Whoever asked may have gone; the order was carried out all the same.
-        let _ = self.answer.send(answer);
-    }
-}
-
 fn commit(
     db: &mut Connection,
     batch: &[Order],
@@ -415,6 +367,8 @@ fn failed(error: &Arc<rusqlite::Error>) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
     use crate::clock::Time;
 

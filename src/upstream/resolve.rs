@@ -89,7 +89,7 @@ where
                 io::Error::other(text)
             })?;
             tracing::warn!(host, %error, "no address for a host: its last one is used");
-            Ok(last.to_vec().into_iter())
+            Ok(Vec::from(&*last).into_iter())
         })
     }
 }

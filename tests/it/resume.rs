@@ -76,7 +76,8 @@ async fn check_refused(world: &World, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_breaks_off_is_continued_unseen() {
-    let breaks: [(&str, fn(On, usize) -> On); 4] = [
+    type Break = fn(On, usize) -> On;
+    let breaks: [(&str, Break); 4] = [
         ("cut", |on, at| on.cut_after(at)),
         ("reset", |on, at| on.reset_after(at)),
         ("stall", |on, at| on.stall_after(at)),
@@ -115,7 +116,8 @@ async fn a_body_that_breaks_off_again_and_again_is_continued() {
 async fn without_ranges_a_second_copy_is_compared() {
     for size in SIZES {
         // The server ignores the range; the tag is weak; there is none; it is another one.
-        let tags: [(&str, fn(On, &Bytes) -> On); 4] = [
+        type Tag = fn(On, &Bytes) -> On;
+        let tags: [(&str, Tag); 4] = [
             ("\"a\"", |on, package| {
                 on.reply(200, package.clone()).header("etag", "\"a\"")
             }),

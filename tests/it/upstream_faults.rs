@@ -20,8 +20,8 @@ use crate::support::{World, stored, until};
 
 const LIST: &str = "flat/example.core/index.json";
 const LIST_ABOVE: &str = "/v3-flatcontainer/example.core/index.json";
-const NUPKG: &str = "flat/example.json/1.0.0/example.json.1.0.0.nupkg";
-const NUPKG_ABOVE: &str = "/v3-flatcontainer/example.json/1.0.0/example.json.1.0.0.nupkg";
+const NUPKG: &str = "flat/example.json/1.2.0/example.json.1.2.0.nupkg";
+const NUPKG_ABOVE: &str = "/v3-flatcontainer/example.json/1.2.0/example.json.1.2.0.nupkg";
 const HIVE: &str = "registration/example.core/index.json";
 const HIVE_ABOVE: &str = "/v3/registration5-semver1/example.core/index.json";
 const HELD: &str = r#"nugate_upstream_held{feed="test"}"#;
@@ -51,7 +51,7 @@ async fn an_upstream_that_asks_to_be_left_alone_is() {
             until("both wait", async || world.metric(HELD).await == 2.0).await;
             for path in [LIST, "query?q=stored"] {
                 let stale = world.get(path).await;
-                assert_eq!(stale.status, 200, "{path}");
+                assert_eq!(stale.status, 200, "{path}: {stale:?}");
                 assert_eq!(
                     stale.header("cache-status"),
                     "nugate; hit; detail=backed-off"
@@ -73,8 +73,8 @@ async fn an_upstream_that_asks_to_be_left_alone_is() {
         };
         let (package, registration) = tokio::join!(world.get(NUPKG), later);
         assert_eq!(package.status, 200);
-        assert_eq!(registration.status, 200);
-        assert!(package.body == world.nupkg("example.json", "1.0.0"));
+        assert_eq!(registration.status, 200, "{status}: {registration:?}");
+        assert!(package.body == world.nupkg("example.json", "1.2.0"));
         assert_eq!(world.metric(HELD).await, 0.0);
     }
 }

@@ -120,13 +120,16 @@ fn answerable(mut bytes: &[u8]) -> Vec<String> {
                 line => lines.push(line.to_owned()),
             }
         }
-        let id = lines
+        let mut id = lines
             .iter()
             .filter_map(|line| line.strip_prefix("x-request-id: "));
-        ids.push(id.last().unwrap_or_default().to_owned());
+        ids.push(id.next_back().unwrap_or_default().trim().to_owned());
         let frames = |line: &&String| {
             let name = line.split(':').next().unwrap_or_default();
-            let plain = |char: &char| char.is_ascii_alphabetic() || matches!(char, '-' | '_');
+            // With any other character of a token it is another field (RFC 9110 section 5.6.2).
+            let token =
+                |char: char| char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char);
+            let plain = |char: &char| token(*char);
             let plain: String = name.to_ascii_lowercase().chars().filter(plain).collect();
             matches!(&plain[..], "content-length" | "transfer-encoding")
         };

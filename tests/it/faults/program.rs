@@ -171,9 +171,9 @@ async fn a_body_that_cannot_be_opened_is_fetched_within_the_request() {
         "-P",
         path,
         "-e",
-        "trace=openat",
+        "trace=open,openat",
         "-e",
-        "inject=openat:error=EIO",
+        "inject=open,openat:error=EIO",
     ];
     let Some(injected) = Injected::into(&program, &options) else {
         return;

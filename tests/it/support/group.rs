@@ -97,7 +97,7 @@ impl GroupWorld {
         for feed in feeds {
             world.ups.push(ScriptedUpstream::new(feed.packages).await);
         }
-        world.start().await;
+        Box::pin(world.start()).await;
         world
     }
 
@@ -167,7 +167,7 @@ impl GroupWorld {
         task.await.unwrap();
         app.group().close(Duration::from_secs(10)).await;
         drop(app);
-        self.start().await;
+        Box::pin(self.start()).await;
     }
 
     /// GET below the group's `/v3/`, over only when what was answered is stored.

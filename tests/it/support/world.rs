@@ -87,7 +87,7 @@ impl World {
             settings,
             running: None,
         };
-        world.start().await;
+        Box::pin(world.start()).await;
         world
     }
 
@@ -186,7 +186,7 @@ impl World {
     /// Stops nugate and starts it again.
     pub async fn restart(&mut self) {
         self.stop().await;
-        self.start().await;
+        Box::pin(self.start()).await;
     }
 
     /// Changes settings; they hold from the next start on.
