@@ -120,9 +120,10 @@ fn answerable(mut bytes: &[u8]) -> Vec<String> {
                 line => lines.push(line.to_owned()),
             }
         }
-        let mut id = lines
-            .iter()
-            .filter_map(|line| line.strip_prefix("x-request-id: "));
+        let mut id = lines.iter().filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("x-request-id").then_some(value)
+        });
         ids.push(id.next_back().unwrap_or_default().trim().to_owned());
         let frames = |line: &&String| {
             let name = line.split(':').next().unwrap_or_default();
