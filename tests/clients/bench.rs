@@ -41,6 +41,9 @@ pub enum World {
     Tls,
     /// The same for one user, whom the clients are.
     Guarded,
+    /// nugate over http, whose feed is another nugate in front of the feed: that one answers V2
+    /// from V3 documents, this one passes it on.
+    Chained,
     /// nugate over http, whose feed is a folder of the same packages.
     Folder,
 }
@@ -53,6 +56,7 @@ impl World {
             Self::Plain => "http",
             Self::Tls => "https",
             Self::Guarded => "https as a user",
+            Self::Chained => "http, through another",
             Self::Folder => "http, a folder",
         }
     }
@@ -114,9 +118,10 @@ impl Bench {
         let folder = (world == World::Folder).then(|| folder_of(feed));
         let nugate = match (world, &folder) {
             (World::Direct, _) => None,
-            (_, Some(dir)) => Some(Nugate::open(&format!("folder:{}", dir.path().display()))),
+            (_, Some(dir)) => Some(Nugate::over(dir.path())),
             (World::Tls, _) => Some(Nugate::tls(&upstream.index)),
             (World::Guarded, _) => Some(Nugate::guarded(&upstream.index)),
+            (World::Chained, _) => Some(Nugate::behind(Nugate::open(&upstream.index))),
             (World::Plain | World::Folder, None) => Some(Nugate::open(&upstream.index)),
         };
         let source = nugate.as_ref().map_or(&upstream.index, |n| &n.source);
@@ -215,27 +220,50 @@ impl Bench {
 
     /// Whether the source's version list has the version, asked by the test itself.
     pub fn lists(&self, id: &str, version: &str) -> Result<bool, Failure> {
-        let told = |error: std::io::Error| error.to_string();
         let folder = if self.world == World::Direct {
             "v3-flatcontainer"
         } else {
             "v3/flat"
         };
+        let answer = self.get(&format!("/{folder}/{id}/index.json"))?;
+        Ok(answer.contains(&format!("\"{version}\"")))
+    }
+
+    /// Fails unless nugate has asked its feed for V2 documents of each kind that the clients ask for.
+    pub fn has_passed_v2_on(&self) -> Result<(), Failure> {
+        let metrics = self.get("/metrics")?;
+        let is_asked = |kind: &&&str| {
+            let label = format!("resource=\"{kind}\"");
+            metrics.lines().any(|line| {
+                line.starts_with("nugate_upstream_requests_total{")
+                    && line.contains(&label)
+                    && !line.ends_with(" 0")
+            })
+        };
+        let kinds = ["v2_search", "v2_versions"];
+        match kinds.iter().find(|kind| !is_asked(kind)) {
+            Some(kind) => Err(format!("no {kind} was asked of the other nugate")),
+            None => Ok(()),
+        }
+    }
+
+    /// The source's answer, asked by the test itself.
+    fn get(&self, path: &str) -> Result<String, Failure> {
+        let told = |error: std::io::Error| error.to_string();
         let host = self.source.split('/').nth(2).unwrap_or_default();
         let user = if self.world == World::Guarded {
             format!("Authorization: {BASIC}\r\n")
         } else {
             String::new()
         };
-        let head = format!(
-            "GET /{folder}/{id}/index.json HTTP/1.1\r\nHost: {host}\r\n{user}Connection: close\r\n\r\n"
-        );
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{user}Connection: close\r\n\r\n");
         let stream = TcpStream::connect(host).map_err(told)?;
         let answer = match &self.authority {
             Some(authority) => exchange(over_tls(stream, authority)?, &head),
             None => exchange(stream, &head),
         };
-        Ok(answer.map_err(told)?.contains(&format!("\"{version}\"")))
+        answer.map_err(told)
     }
 }
 

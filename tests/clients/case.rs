@@ -67,12 +67,13 @@ impl Case {
 }
 
 /// A folder is asked for nothing that could be counted. What is kept does not depend on the scheme,
-/// only the documents made of it: over https, packages are enough.
+/// only the documents made of it: over https, packages are enough. Through another nugate, the same
+/// is kept twice.
 const fn rounds(world: World, has_packages: bool) -> &'static [&'static str] {
     match world {
         World::Guarded | World::Folder => &["first"],
-        World::Tls if !has_packages => &["first"],
-        World::Direct | World::Plain | World::Tls => &["first", "second"],
+        World::Tls | World::Chained if !has_packages => &["first"],
+        World::Direct | World::Plain | World::Tls | World::Chained => &["first", "second"],
     }
 }
 

@@ -1,4 +1,5 @@
-//! A running nugate with a cache of its own, over http or https, open or for one user.
+//! A running nugate with a cache of its own, over http or https, open or for one user, or behind
+//! another.
 
 use std::env;
 use std::fs;
@@ -23,6 +24,8 @@ pub struct Nugate {
     /// Certificate of the private authority that its own certificate is of, if it speaks https.
     pub authority: Option<PathBuf>,
     _dir: TempDir,
+    /// The one that is its feed.
+    behind: Option<Box<Self>>,
 }
 
 /// Settings as variables.
@@ -31,13 +34,29 @@ type Settings = Vec<(&'static str, PathBuf)>;
 impl Nugate {
     /// Over http, open to everyone.
     pub fn open(upstream: &str) -> Self {
-        Self::start(TempDir::new().unwrap(), upstream, None, Vec::new())
+        Self::start(TempDir::new().unwrap(), upstream, None, credential())
+    }
+
+    /// The same with a folder of packages as its feed.
+    pub fn over(folder: &Path) -> Self {
+        let upstream = format!("folder:{}", folder.display());
+        Self::start(TempDir::new().unwrap(), &upstream, None, Vec::new())
+    }
+
+    /// The same with another one as its feed, which is shown no credential.
+    pub fn behind(inner: Self) -> Self {
+        let dir = TempDir::new().unwrap();
+        let source = inner.source.clone();
+        let mut outer = Self::start(dir, &source, None, Vec::new());
+        outer.behind = Some(Box::new(inner));
+        outer
     }
 
     /// Over https, with a certificate of its own making.
     pub fn tls(upstream: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let (authority, settings) = certificate(dir.path());
+        let (authority, mut settings) = certificate(dir.path());
+        settings.extend(credential());
         Self::start(dir, upstream, Some(authority), settings)
     }
 
@@ -48,6 +67,7 @@ impl Nugate {
         let users = dir.path().join("users");
         let hash = bcrypt::hash(USER.1, bcrypt::DEFAULT_COST).unwrap();
         fs::write(&users, format!("{}:{hash}\n", USER.0)).unwrap();
+        settings.extend(credential());
         settings.extend([
             ("NUGATE_ACCESS__MODE", PathBuf::from("required")),
             ("NUGATE_ACCESS__PUSH_USERS", PathBuf::from(USER.0)),
@@ -56,19 +76,7 @@ impl Nugate {
         Self::start(dir, upstream, Some(authority), settings)
     }
 
-    fn start(
-        dir: TempDir,
-        upstream: &str,
-        authority: Option<PathBuf>,
-        mut settings: Settings,
-    ) -> Self {
-        if upstream.starts_with("http") {
-            settings.extend([
-                ("NUGATE_FEEDS__NUGET__AUTH", PathBuf::from("basic")),
-                ("NUGATE_FEEDS__NUGET__USERNAME", PathBuf::from(CREDENTIAL.0)),
-                ("NUGATE_FEEDS__NUGET__PASSWORD", PathBuf::from(CREDENTIAL.1)),
-            ]);
-        }
+    fn start(dir: TempDir, upstream: &str, authority: Option<PathBuf>, settings: Settings) -> Self {
         let program = program();
         let mut process = Command::new(&program)
             .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
@@ -105,6 +113,7 @@ impl Nugate {
             source,
             authority,
             _dir: dir,
+            behind: None,
         }
     }
 }
@@ -113,11 +122,22 @@ impl Drop for Nugate {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // The one behind ends after this one, which still may ask it.
+        drop(self.behind.take());
     }
 }
 
 fn program() -> String {
     env::var("NGTEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nugate").to_owned())
+}
+
+/// What the feed wants to be shown.
+fn credential() -> Settings {
+    vec![
+        ("NUGATE_FEEDS__NUGET__AUTH", PathBuf::from("basic")),
+        ("NUGATE_FEEDS__NUGET__USERNAME", PathBuf::from(CREDENTIAL.0)),
+        ("NUGATE_FEEDS__NUGET__PASSWORD", PathBuf::from(CREDENTIAL.1)),
+    ]
 }
 
 /// Makes an authority and a certificate below `dir`: the authority, and the settings.

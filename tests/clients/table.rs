@@ -16,8 +16,8 @@ const EVERYWHERE: &[World] = &[World::Direct, World::Plain, World::Tls, World::F
 /// What takes a feed behind nugate: a folder knows no vulnerabilities and takes no pushes.
 const FEED: &[World] = &[World::Direct, World::Plain, World::Tls];
 
-/// What takes nugate: the feed itself does not speak V2.
-const NUGATE: &[World] = &[World::Plain, World::Tls, World::Folder];
+/// What takes nugate: the feed itself does not speak V2, but another nugate does.
+const OVER_V2: &[World] = &[World::Plain, World::Tls, World::Chained, World::Folder];
 
 /// As [`EVERYWHERE`], and once more with credentials.
 const WITH_USER: &[World] = &[
@@ -199,42 +199,42 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 2.8.7 installs the closure over V2",
         V2_ONLY,
-        NUGATE,
+        OVER_V2,
         query::install28,
         classic,
     ),
     case(
         "nuget.exe 5.8.0 installs the closure over V2",
         "nuget-5.8.0.exe",
-        NUGATE,
+        OVER_V2,
         query::install58,
         modern,
     ),
     case(
         "NuGet 2.8.7 lists packages over V2",
         V2_ONLY,
-        NUGATE,
+        OVER_V2,
         query::list28,
         nothing,
     ),
     case(
         "nuget.exe 5.8.0 lists packages over V2",
         "nuget-5.8.0.exe",
-        NUGATE,
+        OVER_V2,
         query::list58,
         nothing,
     ),
     case(
         "nuget.exe 4.7.1 lists packages over V2",
         "nuget-4.7.1.exe",
-        NUGATE,
+        OVER_V2,
         query::list47,
         nothing,
     ),
     case(
         "nuget.exe 3.4.4 lists packages over V2",
         "nuget-3.4.4.exe",
-        NUGATE,
+        OVER_V2,
         query::list34,
         nothing,
     ),
@@ -276,7 +276,7 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 2.8.7 pushes and deletes over V2",
         V2_ONLY,
-        &[World::Plain, World::Tls],
+        &[World::Plain, World::Tls, World::Chained],
         publish::exe28,
         nothing,
     ),
