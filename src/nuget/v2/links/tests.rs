@@ -250,6 +250,22 @@ proptest! {
     }
 }
 
+/// The same with each package file at the version that its entry tells, which is the spelling that
+/// its feed knows: nuget.org links normalised ones.
+fn files_as_written(document: &str) -> String {
+    let source = format!("src=\"{THEIRS}/package/");
+    let mut parts = document.split(&source);
+    let mut written = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (path, rest) = part.split_once('"').unwrap();
+        let (id, _) = path.split_once('/').unwrap();
+        let (_, told) = rest.split_once("<d:Version>").unwrap();
+        let (version, _) = told.split_once('<').unwrap();
+        written.extend([source.as_str(), id, "/", version, "\"", rest]);
+    }
+    written
+}
+
 #[test]
 fn documents_of_real_feeds_are_kept_byte_for_byte() {
     let shared = std::env::var_os("NGTEST_SHARED").map_or_else(
@@ -262,7 +278,7 @@ fn documents_of_real_feeds_are_kept_byte_for_byte() {
     let files = folder.filter_map(|file| Some(file.ok()?.path()));
     for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "xml")) {
         let text = std::fs::read_to_string(&path).unwrap();
-        // Their links in our place: written as we write them, nothing changes but the escapes.
+        // Their links in our place: nothing changes but the escapes and how versions are spelt.
         let place = Place {
             base: "https://www.nuget.org/v3/",
             gallery: &map(THEIRS, "api/v2"),
@@ -276,7 +292,7 @@ fn documents_of_real_feeds_are_kept_byte_for_byte() {
         if path.to_string_lossy().contains("Nexus") {
             continue;
         }
-        assert_eq!(done, text, "{}", path.display());
+        assert_eq!(done, files_as_written(&text), "{}", path.display());
         let ours = shown(&text);
         let left = ours.matches(THEIRS).count();
         assert_eq!(left, 0, "{}", path.display());
