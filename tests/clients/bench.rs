@@ -24,6 +24,12 @@ const PATIENCE: &str = "300";
 /// `USER` as Basic credentials.
 const BASIC: &str = "Basic cmVzdG9yZXI6cGFzcyAmICJ3b3JkIg==";
 
+/// What a failure says if the runtime of a client crashed, and not the client failed.
+pub const CRASH: &str = "mono crashed";
+
+/// What mono then reports.
+const CRASH_REPORT: &str = "Native Crash Reporting";
+
 /// Why a case failed.
 pub type Failure = String;
 
@@ -308,6 +314,8 @@ fn said(command: &mut Command) -> Result<String, Failure> {
     );
     if output.status.success() {
         Ok(said)
+    } else if said.contains(CRASH_REPORT) {
+        Err(format!("{CRASH}: {}: {}", output.status, tail(&said)))
     } else {
         Err(format!("{}: {}", output.status, tail(&said)))
     }

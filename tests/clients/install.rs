@@ -102,7 +102,24 @@ fn restore_config(bench: &Bench, home: &Path, exe: &str, root: &str) -> Result<(
 }
 
 pub fn restore(bench: &Bench, home: &Path) -> Result<(), Failure> {
-    let args = ["restore2", &bench.source, "Closure.App=[2.0.0, )"];
+    restore_from(bench, home, &bench.source)
+}
+
+/// The host of the source is an address, which the certificate names too.
+pub fn restore_from_address(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    restore_from(bench, home, &by_address(bench)?)
+}
+
+fn by_address(bench: &Bench) -> Result<String, Failure> {
+    let source = bench.source.replace("localhost", "127.0.0.1");
+    if source == bench.source {
+        return Err(format!("{source} has no name"));
+    }
+    Ok(source)
+}
+
+fn restore_from(bench: &Bench, home: &Path, source: &str) -> Result<(), Failure> {
+    let args = ["restore2", source, "Closure.App=[2.0.0, )"];
     let said = bench.run(home, NUGET7, &args)?;
     if bench.world != World::Folder {
         expect(&said, "NU1904")?;
@@ -139,8 +156,16 @@ pub fn absent(bench: &Bench, home: &Path) -> Result<(), Failure> {
 }
 
 pub fn javascript(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    javascript_from(bench, home, &bench.source)
+}
+
+pub fn javascript_from_address(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    javascript_from(bench, home, &by_address(bench)?)
+}
+
+fn javascript_from(bench: &Bench, home: &Path, source: &str) -> Result<(), Failure> {
     let script = bench.installed.tools.join("js/jsclient.js");
     let script = script.to_str().unwrap_or_default();
-    let said = bench.run(home, &["node"], &[script, &bench.source, "out"])?;
+    let said = bench.run(home, &["node"], &[script, source, "out"])?;
     expect(&said, "search")
 }

@@ -28,6 +28,16 @@ const WITH_USER: &[World] = &[
     World::Folder,
 ];
 
+/// As [`WITH_USER`], and through another nugate, where the same links are made twice.
+const SEARCH: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Guarded,
+    World::Chained,
+    World::Folder,
+];
+
 /// As [`FEED`], and once more with credentials.
 const FEED_WITH_USER: &[World] = &[World::Direct, World::Plain, World::Tls, World::Guarded];
 
@@ -54,6 +64,13 @@ pub const CASES: &[Case] = &[
         "nuget7",
         WITH_USER,
         install::restore,
+        modern,
+    ),
+    case(
+        "NuGet 7.6 restores the closure from an address",
+        "nuget7",
+        &[World::Tls],
+        install::restore_from_address,
         modern,
     ),
     case(
@@ -129,14 +146,14 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 7.6 searches",
         "nuget7",
-        WITH_USER,
+        SEARCH,
         query::search,
         nothing,
     ),
     case(
         "nuget.exe 5.8.0 searches",
         "nuget-5.8.0.exe",
-        WITH_USER,
+        SEARCH,
         query::search58,
         nothing,
     ),
@@ -194,6 +211,13 @@ pub const CASES: &[Case] = &[
         "js/jsclient.js",
         EVERYWHERE,
         install::javascript,
+        core,
+    ),
+    case(
+        "node-nuget-client searches and downloads from an address",
+        "js/jsclient.js",
+        &[World::Tls],
+        install::javascript_from_address,
         core,
     ),
     case(
