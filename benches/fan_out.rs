@@ -1,14 +1,17 @@
 //! Many clients want one package that nobody has yet, over a slow line.
 //!
-//! `cargo bench --bench fan_out` starts the program five times with an empty cache, sends 200
-//! clients after one cold 20 MB package that the upstream delivers over four seconds, and prints
-//! how many requests the upstream saw, whether every byte was right, how long after the upstream's
-//! first byte the clients got theirs, and how much memory it took; and the time from start to
-//! `/-/ready` with an upstream that cannot be reached. Figures are of this machine and this run.
+//! `cargo bench --bench fan_out` starts the program with an empty cache again and again, sends 200
+//! clients after one cold 20 MB package that the upstream delivers over some seconds, and prints how
+//! many requests the upstream saw, whether every byte was right, how long after the upstream's first
+//! byte the clients got theirs, how long after its last byte they got theirs, and how much memory it
+//! took. In further cases the client that asked first leaves, or reads very slowly. Arguments choose
+//! cases by a part of their names: `cargo bench --bench fan_out -- "60 s"` is one that runs only so.
+//! Figures are of this machine and this run.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "measuring code"
 )]
@@ -26,10 +29,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const CLIENTS: usize = 200;
-const RUNS: usize = 5;
 const SIZE: usize = 20 << 20;
-const FILL: Duration = Duration::from_secs(4);
 const SLICES: u32 = 400;
+/// What a leader reads before it leaves.
+const LEFT_AFTER: usize = 1 << 20;
+/// Bytes a second of a slow leader.
+const SLOW: usize = 200_000;
 const LATENCY: Duration = Duration::from_millis(500);
 const PATH: &str = "/big.load/1.0.0/big.load.1.0.0.nupkg";
 
@@ -38,70 +43,129 @@ struct Slow {
     base: String,
     feed: ExampleFeed,
     package: Bytes,
+    fill: Duration,
     asked: AtomicUsize,
     first_byte: Mutex<Option<Instant>>,
+    last_byte: Mutex<Option<Instant>>,
 }
 
-/// What one run showed.
+/// What the client that asks first does.
+#[derive(Clone, Copy, PartialEq)]
+enum Leader {
+    Stays,
+    Leaves,
+    Slow,
+}
+
+/// One way to measure.
+struct Case {
+    name: &'static str,
+    fill: Duration,
+    leader: Leader,
+    runs: usize,
+    /// Whether it has to be asked for.
+    long: bool,
+}
+
+const fn case(name: &'static str, seconds: u64, leader: Leader, runs: usize) -> Case {
+    Case {
+        name,
+        fill: Duration::from_secs(seconds),
+        leader,
+        runs,
+        long: seconds >= 60,
+    }
+}
+
+const CASES: [Case; 5] = [
+    case("4 s", 4, Leader::Stays, 5),
+    case("12 s", 12, Leader::Stays, 3),
+    case("60 s", 60, Leader::Stays, 1),
+    case("leader leaves", 4, Leader::Leaves, 3),
+    case("slow leader", 4, Leader::Slow, 3),
+];
+
+/// What one run showed of all clients but a leader that is not like them.
 struct Run {
     upstream_requests: usize,
     wrong_bodies: usize,
-    median: Duration,
-    p99: Duration,
+    first: (Duration, Duration),
+    last: (Duration, Duration),
     memory_peak: u64,
-    memory_idle: u64,
-    ready: Duration,
 }
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    println!("{CLIENTS} clients, one cold package of {SIZE} bytes over {FILL:?}");
-    println!("run  requests  wrong  first byte p50 / p99 ms  peak MiB  idle MiB  ready ms");
-    let mut runs = Vec::new();
-    for number in 1..=RUNS {
-        let run = runtime.block_on(measure());
-        println!(
-            "{number:>3}  {:>8}  {:>5}  {:>10.1} / {:>10.1}  {:>8.1}  {:>8.1}  {:>8.1}",
-            run.upstream_requests,
-            run.wrong_bodies,
-            millis(run.median),
-            millis(run.p99),
-            mebibytes(run.memory_peak),
-            mebibytes(run.memory_idle),
-            millis(run.ready),
-        );
-        runs.push(run);
-    }
-    let middle = |value: fn(&Run) -> f64| {
-        let mut values: Vec<f64> = runs.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    let is_chosen = |case: &&Case| {
+        let named = |part: &String| case.name.contains(part.as_str());
+        chosen.iter().any(named) || (chosen.is_empty() && !case.long)
     };
-    println!(
-        "median: first byte p50 {:.1} ms, p99 {:.1} ms; peak {:.1} MiB, idle {:.1} MiB; ready after {:.1} ms",
-        middle(|run| millis(run.median)),
-        middle(|run| millis(run.p99)),
-        middle(|run| mebibytes(run.memory_peak)),
-        middle(|run| mebibytes(run.memory_idle)),
-        middle(|run| millis(run.ready)),
-    );
-    let sound = runs
-        .iter()
-        .all(|run| run.upstream_requests == 1 && run.wrong_bodies == 0);
+    println!("{CLIENTS} clients, one cold package of {SIZE} bytes; p50 / p99 after the upstream's");
+    println!("case           run  requests  wrong     first byte ms       last byte ms   peak MiB");
+    let mut sound = true;
+    for case in CASES.iter().filter(is_chosen) {
+        let mut runs: Vec<Run> = Vec::new();
+        for number in 1..=case.runs {
+            let run = runtime.block_on(measure(case));
+            print(case.name, &number.to_string(), &run);
+            sound &= run.upstream_requests == 1 && run.wrong_bodies == 0;
+            runs.push(run);
+        }
+        let middle = |value: fn(&Run) -> Duration| {
+            let mut values: Vec<Duration> = runs.iter().map(value).collect();
+            values.sort();
+            values[values.len() / 2]
+        };
+        let median = Run {
+            upstream_requests: runs.iter().map(|run| run.upstream_requests).max().unwrap(),
+            wrong_bodies: runs.iter().map(|run| run.wrong_bodies).sum(),
+            first: (middle(|run| run.first.0), middle(|run| run.first.1)),
+            last: (middle(|run| run.last.0), middle(|run| run.last.1)),
+            memory_peak: runs.iter().map(|run| run.memory_peak).max().unwrap(),
+        };
+        print(case.name, "all", &median);
+    }
     assert!(
         sound,
         "a body was wrong or the upstream was asked more than once"
     );
 }
 
-async fn measure() -> Run {
-    let (ready, memory_idle) = start_without_upstream();
-    let slow = Slow::start().await;
+/// Of all runs: medians, and the most requests and memory.
+fn print(case: &str, run: &str, of: &Run) {
+    println!(
+        "{case:<14} {run:>3}  {:>8}  {:>5}  {:>7.1} / {:>7.1}  {:>7.1} / {:>7.1}  {:>9.1}",
+        of.upstream_requests,
+        of.wrong_bodies,
+        millis(of.first.0),
+        millis(of.first.1),
+        millis(of.last.0),
+        millis(of.last.1),
+        mebibytes(of.memory_peak),
+    );
+}
+
+async fn measure(case: &Case) -> Run {
+    let slow = Slow::start(case.fill).await;
     let cache = TempDir::new().unwrap();
     let (mut nugate, address) = start(&format!("{}/v3/index.json", slow.base), &cache);
     // The service index is known before the rush, as it is in a daemon that runs.
-    let index = fetch(&address, "/v3/index.json").await;
-    assert!(index.body.starts_with(b"{"));
+    let index = ask(&address, "/v3/index.json").await;
+    assert!(index.status.contains(" 200 "));
+    let path = format!("/v3/flat{PATH}");
+    let mut leader = None;
+    if case.leader != Leader::Stays {
+        let (address, path) = (address.clone(), path.clone());
+        let (package, kind) = (slow.package.clone(), case.leader);
+        leader = Some(tokio::spawn(lead(address, path, package, kind)));
+        while slow.asked.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
     // All are connected before the first asks, so that their delay is the proxy's and not their own.
     let mut streams = Vec::new();
     for _ in 0..CLIENTS {
@@ -110,79 +174,79 @@ async fn measure() -> Run {
     let clients: Vec<_> = streams
         .into_iter()
         .map(|stream| {
-            let address = address.clone();
-            tokio::spawn(async move { ask(stream, &address, &format!("/v3/flat{PATH}")).await })
+            let (address, path, package) = (address.clone(), path.clone(), slow.package.clone());
+            tokio::spawn(async move {
+                let answer = ask_on(stream, &address, &path).await;
+                read(answer, &package).await
+            })
         })
         .collect();
-    let mut delays = Vec::new();
-    let mut wrong_bodies = 0;
+    let (mut first, mut last, mut wrong_bodies) = (Vec::new(), Vec::new(), 0);
     for client in clients {
         let got = client.await.unwrap();
-        wrong_bodies += usize::from(got.body != slow.package);
-        let upstream = slow.first_byte.lock().unwrap().unwrap();
-        delays.push(got.first_byte.saturating_duration_since(upstream));
+        wrong_bodies += usize::from(!got.whole);
+        let sent = |at: &Mutex<Option<Instant>>| at.lock().unwrap().unwrap();
+        first.push(
+            got.first_byte
+                .saturating_duration_since(sent(&slow.first_byte)),
+        );
+        last.push(
+            got.last_byte
+                .saturating_duration_since(sent(&slow.last_byte)),
+        );
     }
-    delays.sort();
     let memory_peak = memory(&nugate, "VmHWM:");
+    if let Some(leader) = leader {
+        leader.abort();
+        // One that got a wrong byte has ended with an error.
+        assert!(
+            leader
+                .await
+                .map_or_else(|end| end.is_cancelled(), |()| true)
+        );
+    }
     nugate.kill().unwrap();
     nugate.wait().unwrap();
     Run {
         upstream_requests: slow.asked.load(Ordering::SeqCst),
         wrong_bodies,
-        median: delays[delays.len() / 2],
-        p99: delays[delays.len() * 99 / 100],
+        first: spread(first),
+        last: spread(last),
         memory_peak,
-        memory_idle,
-        ready,
     }
 }
 
-/// Time from start to ready with an empty cache and nothing listening upstream, and the memory a
-/// second later.
-fn start_without_upstream() -> (Duration, u64) {
-    let cache = TempDir::new().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let started = Instant::now();
-    let mut child = spawn("http://127.0.0.1:1/v3/index.json", &cache, port);
-    let ready = loop {
-        let url = format!("127.0.0.1:{port}");
-        if let Ok(mut stream) = std::net::TcpStream::connect(&url) {
-            use std::io::{Read, Write};
-            stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n").unwrap();
-            let mut text = String::new();
-            stream.read_to_string(&mut text).unwrap();
-            assert!(text.contains(" 200 "), "{text}");
-            break started.elapsed();
-        }
-        assert!(started.elapsed() < Duration::from_secs(10), "never ready");
-        std::thread::sleep(Duration::from_micros(200));
-    };
-    std::thread::sleep(Duration::from_secs(1));
-    let idle = memory(&child, "VmRSS:");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    (ready, idle)
+/// Median and 99th percentile.
+fn spread(mut delays: Vec<Duration>) -> (Duration, Duration) {
+    delays.sort();
+    (delays[delays.len() / 2], delays[delays.len() * 99 / 100])
 }
 
-fn spawn(upstream: &str, cache: &TempDir, port: u16) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_nugate"))
-        .args(["serve", "--upstream", upstream, "--listen"])
-        .arg(format!("127.0.0.1:{port}"))
+/// The client that asks first, and leaves or is slow.
+async fn lead(address: String, path: String, package: Bytes, kind: Leader) {
+    let mut answer = ask(&address, &path).await;
+    let mut block = vec![0; SLOW / 20];
+    let mut position = 0;
+    while kind == Leader::Slow || position < LEFT_AFTER {
+        let read = answer.reader.read(&mut block).await.unwrap();
+        assert_eq!(block[..read], package[position..position + read]);
+        position += read;
+        if kind == Leader::Slow {
+            tokio::time::sleep(Duration::from_secs_f64(read as f64 / SLOW as f64)).await;
+        }
+    }
+}
+
+/// A running program and where it listens.
+fn start(upstream: &str, cache: &TempDir) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nugate"))
+        .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
         .arg("--cache-dir")
         .arg(cache.path())
         .env("NUGATE_LOG__LEVEL", "error")
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap()
-}
-
-/// A running program and where it listens.
-fn start(upstream: &str, cache: &TempDir) -> (Child, String) {
-    let mut child = spawn(upstream, cache, 0);
+        .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let found = lines.map_while(Result::ok).find_map(|line| {
         let url = line.trim_start().strip_prefix("at ")?.trim().to_owned();
@@ -191,38 +255,64 @@ fn start(upstream: &str, cache: &TempDir) -> (Child, String) {
     (child, found.unwrap())
 }
 
+/// The head of an answer, and where its body comes from.
+struct Answered {
+    status: String,
+    reader: tokio::io::BufReader<TcpStream>,
+}
+
+/// When a body came, and whether it was the whole and right one.
 struct Got {
-    body: Vec<u8>,
     first_byte: Instant,
+    last_byte: Instant,
+    whole: bool,
 }
 
-async fn fetch(address: &str, path: &str) -> Got {
-    ask(TcpStream::connect(address).await.unwrap(), address, path).await
+async fn ask(address: &str, path: &str) -> Answered {
+    ask_on(TcpStream::connect(address).await.unwrap(), address, path).await
 }
 
-async fn ask(mut stream: TcpStream, address: &str, path: &str) -> Got {
+async fn ask_on(mut stream: TcpStream, address: &str, path: &str) -> Answered {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reader = tokio::io::BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).await.unwrap();
-    assert!(line.contains(" 200 "), "{line}");
+    let mut status = String::new();
+    reader.read_line(&mut status).await.unwrap();
+    let mut line = status.clone();
     while line.trim() != "" {
         line.clear();
         reader.read_line(&mut line).await.unwrap();
     }
-    let mut body = vec![0];
-    reader.read_exact(&mut body).await.unwrap();
-    let first_byte = Instant::now();
-    // One piece a turn: a client must not wait for its neighbours in this process.
-    while reader.read_buf(&mut body).await.unwrap() > 0 {
+    Answered { status, reader }
+}
+
+async fn read(mut answer: Answered, package: &[u8]) -> Got {
+    let mut block = vec![0; 64 << 10];
+    let mut position = 0;
+    let mut whole = answer.status.contains(" 200 ");
+    let mut first_byte = None;
+    loop {
+        let read = answer.reader.read(&mut block).await.unwrap_or(0);
+        let last_byte = Instant::now();
+        let first_byte = *first_byte.get_or_insert(last_byte);
+        if read == 0 {
+            whole &= position == package.len();
+            return Got {
+                first_byte,
+                last_byte,
+                whole,
+            };
+        }
+        let right = package.get(position..position + read);
+        whole &= right.is_some_and(|right| right == &block[..read]);
+        position += read;
+        // One piece a turn: a client must not wait for its neighbours in this process.
         tokio::task::yield_now().await;
     }
-    Got { body, first_byte }
 }
 
 impl Slow {
-    async fn start() -> Arc<Self> {
+    async fn start(fill: Duration) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let package = Package::new("Big.Load", "1.0.0").padded(SIZE);
         let feed = ExampleFeed::new([package]).unwrap();
@@ -230,8 +320,10 @@ impl Slow {
             base: format!("http://{}", listener.local_addr().unwrap()),
             package: feed.nupkg("big.load", "1.0.0").unwrap(),
             feed,
+            fill,
             asked: AtomicUsize::new(0),
             first_byte: Mutex::new(None),
+            last_byte: Mutex::new(None),
         });
         let serving = Arc::clone(&slow);
         tokio::spawn(async move {
@@ -270,11 +362,12 @@ impl Slow {
         // The latency of a distant upstream: all have asked by then.
         tokio::time::sleep(LATENCY).await;
         *self.first_byte.lock().unwrap() = Some(Instant::now());
-        let mut pace = tokio::time::interval(FILL / SLICES);
+        let mut pace = tokio::time::interval(self.fill / SLICES);
         for slice in body.chunks(body.len().div_ceil(SLICES as usize)) {
             pace.tick().await;
             stream.write_all(slice).await.unwrap();
         }
+        *self.last_byte.lock().unwrap() = Some(Instant::now());
     }
 }
 
@@ -294,7 +387,6 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
