@@ -37,7 +37,7 @@ const DOCUMENTS: [&str; 4] = [
     "/v3/index.json",
     "/v3/flat/example.core/index.json",
     "/v3/flat/example.core/1.0.0/example.core.1.0.0.nupkg",
-    "/v3/registration-gz-semver2/example.core/index.json",
+    "/v3/registration/example.core/index.json",
 ];
 
 fn main() {

@@ -36,7 +36,6 @@ const ROUNDS: usize = 9;
 /// Hits asked for one after the other at once after the first.
 const HITS: usize = 300;
 const HIT: &str = "/v3/flat/example.core/1.0.0/example.core.1.0.0.nupkg";
-const MISS: &str = "/v3/flat/example.json/1.2.0/example.json.1.2.0.nupkg";
 /// How often a port that nobody listens on yet is tried.
 const TRY: Duration = Duration::from_micros(200);
 
@@ -47,8 +46,6 @@ struct Started {
     first_hit: Duration,
     /// The slowest of those that follow, for as long as an index is looked through.
     slowest: Duration,
-    /// The first package that is not stored, from the first byte asked to the last received.
-    first_miss: Duration,
     idle: u64,
 }
 
@@ -63,9 +60,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let upstream = runtime.block_on(feed());
     println!("median (worst) of {ROUNDS} starts");
-    println!(
-        "store                        ready ms      first hit ms   slowest hit ms  first miss ms   idle MiB"
-    );
+    println!("store                        ready ms      first hit ms   slowest hit ms   idle MiB");
     let empty = || {
         let cache = TempDir::new().unwrap();
         run(&upstream, cache.path(), End::Clean)
@@ -99,11 +94,10 @@ fn print(name: &str, runs: &[Started]) {
         )
     };
     println!(
-        "{name:<25} {:>14} {:>16} {:>16} {:>14} {:>14}",
+        "{name:<25} {:>14} {:>16} {:>16} {:>14}",
         column(|run| millis(run.ready)),
         column(|run| millis(run.first_hit)),
         column(|run| millis(run.slowest)),
-        column(|run| millis(run.first_miss)),
         column(|run| mebibytes(run.idle)),
     );
 }
@@ -135,7 +129,6 @@ fn run(upstream: &str, cache: &Path, end: End) -> Started {
         .map(|_| get(&address, HIT).unwrap())
         .max()
         .unwrap();
-    let first_miss = get(&address, MISS).unwrap();
     std::thread::sleep(Duration::from_secs(1));
     let idle = memory(&child);
     finish(&mut child, end);
@@ -143,7 +136,6 @@ fn run(upstream: &str, cache: &Path, end: End) -> Started {
         ready,
         first_hit,
         slowest,
-        first_miss,
         idle,
     }
 }

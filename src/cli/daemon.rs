@@ -33,8 +33,8 @@ use crate::upstream::{Feed, UpstreamError};
 use self::parts::{feed_options, open_store, options, routes};
 pub(in crate::cli) use self::parts::{quota, store_options};
 
-/// The longest wait for the store to say how much it holds.
-const COUNTING: Duration = Duration::from_millis(200);
+/// The longest wait for the store to say how much it holds, which only the greeting tells.
+const COUNTING: Duration = Duration::from_millis(20);
 
 /// Why a daemon does not start.
 #[derive(Debug, thiserror::Error)]

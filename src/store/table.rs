@@ -50,6 +50,10 @@ const COLUMNS: &str = "key, digest, size, url, etag, last_modified, content_type
 /// the prefix followed by the last character there is.
 pub(super) const BY_PREFIX: &str = "key >= ?1 AND key < ?1 || char(1114111)";
 
+/// Up to so many entries are forgotten one by one; beyond that, counting all that is left anew takes
+/// no longer.
+const FEW: usize = 1000;
+
 /// How much the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -130,13 +134,18 @@ pub(super) fn put(
 
 /// Removes the entries whose keys begin with `prefix` and gives their keys.
 pub(super) fn forget(db: &Connection, prefix: &str, totals: &mut Totals) -> Result<Vec<Key>> {
+    let few = keys(db, prefix, FEW + 1)?;
+    if few.len() <= FEW {
+        for key in &few {
+            remove(db, key, totals)?;
+        }
+        return Ok(few);
+    }
     let sql = format!("DELETE FROM entries WHERE {BY_PREFIX} RETURNING key");
     let removed: Vec<Key> = statement(db, &sql)?
         .query_map([prefix], |row| Ok(Key::new(row.get::<_, String>(0)?)))?
         .collect::<Result<_>>()?;
-    if !removed.is_empty() {
-        *totals = count(db)?;
-    }
+    *totals = count(db)?;
     Ok(removed)
 }
 
@@ -182,12 +191,17 @@ pub(super) fn count(db: &Connection) -> Result<Totals> {
         entries: number("SELECT count(*) FROM entries")? + responses,
         bodies_bytes: number(
             "SELECT ifnull(sum(size), 0) FROM \
-             (SELECT digest, size FROM entries WHERE digest IS NOT NULL \
-             UNION SELECT digest, size FROM responses)",
+             (SELECT size FROM entries WHERE digest IS NOT NULL GROUP BY digest, size)",
+        )? + number(
+            "SELECT ifnull(sum(size), 0) FROM (SELECT size FROM responses WHERE NOT EXISTS \
+             (SELECT 1 FROM entries WHERE entries.digest = responses.digest) \
+             GROUP BY digest, size)",
         )?,
         absent: number("SELECT count(*) FROM entries WHERE digest IS NULL")?,
+        // Without being told, SQLite takes the index of all digests and looks each row up.
         queries_bytes: number(
-            "SELECT ifnull(sum(size), 0) FROM entries WHERE digest IS NOT NULL AND query = 1",
+            "SELECT ifnull(sum(size), 0) FROM entries INDEXED BY queries_by_use \
+             WHERE digest IS NOT NULL AND query = 1",
         )?,
         responses,
     })
@@ -229,12 +243,7 @@ pub(super) fn least_used(
     (used_at, after): &(u64, String),
     limit: u64,
 ) -> Result<Vec<(Key, Stored, u64)>> {
-    let only = if queries { "AND query = 1" } else { "" };
-    let sql = format!(
-        "SELECT digest, size, key, used_at FROM entries WHERE digest IS NOT NULL {only} \
-         AND (used_at, key) > (?1, ?2) ORDER BY used_at, key LIMIT ?3"
-    );
-    let mut statement = statement(db, &sql)?;
+    let mut statement = statement(db, &least_used_sql(queries))?;
     let values = params![to_sql(*used_at), after, to_sql(limit)];
     let rows = statement.query_map(values, |row| {
         let key = Key::new(row.get::<_, String>(2)?);
@@ -242,6 +251,19 @@ pub(super) fn least_used(
         Ok(body.map(|body| (key, body, row.get(3).map_or(0, from_sql))))
     })?;
     rows.filter_map(Result::transpose).collect()
+}
+
+fn least_used_sql(queries: bool) -> String {
+    let (index, only) = if queries {
+        ("queries_by_use", "AND query = 1")
+    } else {
+        ("entries_by_use", "")
+    };
+    format!(
+        "SELECT digest, size, key, used_at FROM entries INDEXED BY {index} \
+         WHERE digest IS NOT NULL {only} AND (used_at, key) > (?1, ?2) \
+         ORDER BY used_at, key LIMIT ?3"
+    )
 }
 
 /// Sets uses that lie in the future to `now`: the clock was wrong then, and what was used under it
@@ -448,6 +470,43 @@ mod tests {
         assert_eq!(totals.entries, 5);
         assert_eq!(forget(&db, "", &mut totals).unwrap().len(), 5);
         assert_eq!(totals, Totals::default());
+    }
+
+    #[test]
+    fn totals_are_right_whether_few_entries_are_forgotten_or_many() {
+        let db = open();
+        let mut totals = Totals::default();
+        for number in 0..=FEW {
+            let body = stored(format!("{}", number / 2).as_bytes());
+            let key = Key::new(format!("many/{number}?"));
+            put(&db, &key, &body, &mut totals).unwrap();
+        }
+        for (key, entry) in [("few/1", stored(b"1")), ("few/2", stored(b"other"))] {
+            put(&db, &Key::new(key), &entry, &mut totals).unwrap();
+        }
+        put(&db, &Key::new("few/3"), &absent(1), &mut totals).unwrap();
+        for (prefix, gone) in [("few/", 3), ("many/", FEW + 1)] {
+            assert_eq!(forget(&db, prefix, &mut totals).unwrap().len(), gone);
+            assert_eq!(totals, count(&db).unwrap(), "{prefix}");
+        }
+        assert_eq!(totals, Totals::default());
+    }
+
+    /// How a query is answered, as SQLite tells it.
+    fn plan(db: &Connection, sql: &str) -> String {
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let lines = statement.query_map([], |row| row.get::<_, String>(3));
+        let lines: Result<Vec<_>> = lines.unwrap().collect();
+        lines.unwrap().join("\n")
+    }
+
+    #[test]
+    fn what_is_to_be_evicted_is_found_without_looking_at_the_rest() {
+        let db = open();
+        for (queries, index) in [(true, "queries_by_use"), (false, "entries_by_use")] {
+            let found = plan(&db, &least_used_sql(queries));
+            assert!(found.contains(index) && !found.contains("TEMP"), "{found}");
+        }
     }
 
     #[test]
