@@ -495,7 +495,7 @@ mod tests {
     /// How a query is answered, as SQLite tells it.
     fn plan(db: &Connection, sql: &str) -> String {
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let lines = statement.query_map([], |row| row.get::<_, String>(3));
+        let lines = statement.query_map(params![0, "", 9], |row| row.get::<_, String>(3));
         let lines: Result<Vec<_>> = lines.unwrap().collect();
         lines.unwrap().join("\n")
     }
