@@ -135,14 +135,16 @@ async fn serve(listener: TcpListener, base: String, mute: Arc<AtomicBool>) {
             continue;
         }
         let mut stream = tokio::io::BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).await.unwrap_or(0) > 0 {}
-        let path = head.split(' ').nth(1).unwrap();
+        let mut request = String::new();
+        while !request.ends_with("\r\n\r\n")
+            && stream.read_line(&mut request).await.unwrap_or(0) > 0
+        {}
+        let path = request.split(' ').nth(1).unwrap();
         let body = feed.document(&base, path, "").unwrap().body;
         let length = body.len();
-        let head =
+        let start =
             format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
         stream.write_all(&body).await.unwrap();
     }
 }
