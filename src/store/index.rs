@@ -368,14 +368,12 @@ impl Readers {
         if database::is_unusable(error) {
             return Some(Task::Replace(generation));
         }
-        let unopened = error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
-        unopened.then(|| {
-            if self.path.exists() {
-                Task::Sync
-            } else {
-                Task::Replace(generation)
-            }
-        })
+        match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen) if !self.path.exists() => Some(Task::Replace(generation)),
+            // A file that is renamed under a query cannot be read either.
+            Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => Some(Task::Sync),
+            _ => None,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Connection)>> {
