@@ -11,11 +11,12 @@ use url::Url;
 
 use crate::entry::Entry;
 use crate::nuget::resource::View;
+use crate::proxy::along::Follower;
 use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
 use crate::proxy::locate::Located;
 use crate::proxy::parts::Part;
-use crate::proxy::verify::{Follower, Said};
+use crate::proxy::verify::Said;
 use crate::store::DraftWriter;
 use crate::upstream::{Fetched, Kind, UpstreamBody, UpstreamError, checksums, validator};
 

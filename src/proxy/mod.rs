@@ -4,6 +4,7 @@
 //! one step of I/O. The engine decides nothing itself and knows no HTTP status.
 
 mod again;
+mod along;
 mod backoff;
 mod discovery;
 mod doubt;

@@ -13,11 +13,12 @@ use crate::nuget::resource::Check;
 use crate::observe::StaleReason;
 use crate::policy::class::Class;
 use crate::policy::{Answer, Step, absorb};
+use crate::proxy::along::conclude;
 use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
 use crate::proxy::flight::Outcome;
 use crate::proxy::incoming::Incoming;
-use crate::proxy::verify::{Finding, conclude};
+use crate::proxy::verify::Finding;
 use crate::store::Finished;
 
 /// How a fill ends: what clients get, and what is to be written down afterwards.

@@ -13,16 +13,11 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use self::entries::{Entries, INFLATED_MAX, Summed};
-use crate::entry::Digest;
 use crate::nuget::resource::{Check, Root};
 use crate::nuget::rewrite::MAX_DEPTH;
 use crate::nuget::v2::markup;
-use crate::store::DraftFile;
 
-mod along;
-mod entries;
-
-pub(super) use self::along::{Along, Follower, Verifiers};
+pub(super) mod entries;
 
 /// What verification found.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,30 +49,6 @@ pub struct Said {
     pub content_type: Option<String>,
     /// Whether it told where the body ends.
     pub framed: bool,
-}
-
-/// Reads the rest of a whole body and judges it; blocks. `digest` is its SHA-256.
-pub(super) fn conclude(
-    mut along: Along,
-    mut file: DraftFile,
-    (check, said): (Check, &Said),
-    digest: &Digest,
-) -> Finding {
-    let read = along.advance(&mut file, u64::MAX);
-    if let Err(error) = read.and_then(|()| file.rewind()) {
-        return Finding::Bad(format!("the body cannot be read: {error}"));
-    }
-    let finding = match (check, &along.entries) {
-        (Check::Nupkg, Some(entries)) => archive(file, entries),
-        _ => verify(check, said.content_type.as_deref(), file, said.framed),
-    };
-    match along.wrong(digest) {
-        Some(algorithm) if !matches!(finding, Finding::Bad(_)) => {
-            let name = algorithm.name();
-            Finding::Mismatch(format!("its {name} is not the one the response gives"))
-        }
-        _ => finding,
-    }
 }
 
 /// Checks a whole body. `content_type` is the upstream's; `framed` says whether the response told
@@ -128,7 +99,7 @@ fn number(bytes: &[u8]) -> Finding {
 }
 
 /// Checks an archive; `read` are the entries that were read on the way.
-fn archive(body: impl Read + Seek, read: &Entries) -> Finding {
+pub(super) fn archive(body: impl Read + Seek, read: &Entries) -> Finding {
     let mut archive = match ZipArchive::new(body) {
         Ok(archive) => archive,
         Err(error) => return of_zip(&error, "the archive"),

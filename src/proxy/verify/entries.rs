@@ -69,7 +69,7 @@ enum State {
 }
 
 /// Reads an archive's entries from its first byte on.
-pub(super) struct Entries {
+pub(in crate::proxy) struct Entries {
     state: State,
     buffer: Vec<u8>,
     block: Vec<u8>,
@@ -80,7 +80,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self {
             state: State::Header,
             buffer: Vec::new(),
@@ -102,7 +102,7 @@ impl Entries {
     }
 
     /// Takes the next bytes of the archive.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+    pub(in crate::proxy) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !matches!(self.state, State::Stopped) {
             let before = bytes.len();
             self.state = match std::mem::replace(&mut self.state, State::Stopped) {

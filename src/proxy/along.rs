@@ -15,9 +15,10 @@ use md5::{Digest as _, Md5};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::entries::Entries;
 use crate::entry::Digest;
 use crate::nuget::resource::Check;
+use crate::proxy::verify::entries::Entries;
+use crate::proxy::verify::{Finding, Said, archive, verify};
 use crate::store::{Draft, DraftFile};
 use crate::upstream::{Algorithm, Checksum};
 
@@ -29,9 +30,33 @@ const STEP_MAX: u64 = 4 << 20;
 
 const BUFFER: usize = 64 * 1024;
 
+/// Reads the rest of a whole body and judges it; blocks. `digest` is its SHA-256.
+pub(super) fn conclude(
+    mut along: Along,
+    mut file: DraftFile,
+    (check, said): (Check, &Said),
+    digest: &Digest,
+) -> Finding {
+    let read = along.advance(&mut file, u64::MAX);
+    if let Err(error) = read.and_then(|()| file.rewind()) {
+        return Finding::Bad(format!("the body cannot be read: {error}"));
+    }
+    let finding = match (check, &along.entries) {
+        (Check::Nupkg, Some(entries)) => archive(file, entries),
+        _ => verify(check, said.content_type.as_deref(), file, said.framed),
+    };
+    match along.wrong(digest) {
+        Some(algorithm) if !matches!(finding, Finding::Bad(_)) => {
+            let name = algorithm.name();
+            Finding::Mismatch(format!("its {name} is not the one the response gives"))
+        }
+        _ => finding,
+    }
+}
+
 /// The places for jobs that verify packages.
 #[derive(Clone)]
-pub(in crate::proxy) struct Verifiers(Arc<Semaphore>);
+pub(super) struct Verifiers(Arc<Semaphore>);
 
 impl Default for Verifiers {
     /// One place for each core.
@@ -43,13 +68,13 @@ impl Default for Verifiers {
 
 impl Verifiers {
     /// Waits for a place; `None` when there will be none.
-    pub(in crate::proxy) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).acquire_owned().await.ok()
     }
 }
 
 /// What is known of a body that has been read up to some byte.
-pub(in crate::proxy) struct Along {
+pub(super) struct Along {
     pub(super) entries: Option<Entries>,
     sums: Vec<(Checksum, Sum)>,
     position: u64,
@@ -65,7 +90,7 @@ enum Sum {
 
 impl Along {
     /// Nothing is read yet of a body that must have these digests.
-    pub(in crate::proxy) fn new(check: Check, checksums: &[Checksum]) -> Self {
+    pub(super) fn new(check: Check, checksums: &[Checksum]) -> Self {
         let begun = |checksum: &Checksum| {
             let sum = match checksum.algorithm {
                 Algorithm::Sha256 => Sum::Known,
@@ -129,7 +154,7 @@ impl Along {
 }
 
 /// Keeps an [`Along`] near the end of a draft that grows.
-pub(in crate::proxy) struct Follower {
+pub(super) struct Follower {
     begin: (Check, Vec<Checksum>),
     along: Option<Along>,
     job: Option<JoinHandle<Along>>,
@@ -138,11 +163,7 @@ pub(in crate::proxy) struct Follower {
 
 impl Follower {
     /// For a body that is to be checked so and must have these digests.
-    pub(in crate::proxy) fn new(
-        places: &Verifiers,
-        check: Check,
-        checksums: Vec<Checksum>,
-    ) -> Self {
+    pub(super) fn new(places: &Verifiers, check: Check, checksums: Vec<Checksum>) -> Self {
         Self {
             along: Some(Along::new(check, &checksums)),
             begin: (check, checksums),
@@ -152,12 +173,12 @@ impl Follower {
     }
 
     /// The digests that the body must have.
-    pub(in crate::proxy) fn checksums(&self) -> &[Checksum] {
+    pub(super) fn checksums(&self) -> &[Checksum] {
         &self.begin.1
     }
 
     /// Reads on if enough has arrived and there is a place; never waits.
-    pub(in crate::proxy) fn nudge(&mut self, draft: &Draft) {
+    pub(super) fn nudge(&mut self, draft: &Draft) {
         if let Some(job) = &mut self.job {
             let Some(done) = job.now_or_never() else {
                 return;
@@ -190,7 +211,7 @@ impl Follower {
     }
 
     /// What is known so far; from the beginning if a job was lost.
-    pub(in crate::proxy) async fn finish(mut self) -> Along {
+    pub(super) async fn finish(mut self) -> Along {
         let done = match self.job.take() {
             Some(job) => job.await.ok(),
             None => self.along.take(),
