@@ -138,6 +138,7 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<V2Request, RequestError>
     }
     let call = Call::parse(path)?;
     let parameters = parameters(query.unwrap_or_default())?;
+    check_names(&parameters)?;
     call.request(parameters)
 }
 
@@ -167,15 +168,18 @@ fn parameters(query: &str) -> Result<Vec<Pair>, RequestError> {
             "the query has more than {PARAMETERS_MAX} parameters"
         )));
     }
-    for (at, (name, _)) in found.iter().enumerate() {
-        if found[..at]
-            .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
-        {
+    Ok(found)
+}
+
+/// Of two parameters with one name, nobody can say which is meant.
+fn check_names(parameters: &[Pair]) -> Result<(), RequestError> {
+    for (at, (name, _)) in parameters.iter().enumerate() {
+        let mut before = parameters[..at].iter();
+        if before.any(|(other, _)| other.eq_ignore_ascii_case(name)) {
             return Err(bad(format!("{name} is given twice")));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// `Name`, `Name(a='b',c=d)`, and what follows after a slash.
@@ -255,6 +259,7 @@ impl<'a> Call<'a> {
             let quoted = format!("'{}'", value.replace('\'', "''"));
             (name.clone(), quoted)
         }));
+        check_names(&parameters)?;
         let get = |name: &str| parameter(name, &parameters);
         let list = if is("Packages") {
             list("Packages", None, parameters)

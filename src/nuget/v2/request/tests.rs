@@ -164,6 +164,11 @@ fn versions_of_an_id() {
         "bad: ID is given twice",
     );
     check(
+        "/GetUpdates(packageIds='a',versions='1.0')",
+        "packageids='b'",
+        "bad: packageIds is given twice",
+    );
+    check(
         "/Packages()",
         "$filter=Id eq 'a' or Id eq 'b'&$orderby=Version desc,Id&$skip=3&$top=7",
         "list ids a+b 3..Some(7) -Version +Id",
