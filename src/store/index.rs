@@ -306,7 +306,7 @@ impl Index {
                 }))
             };
             match blocking("read index", job).await? {
-                Err((Some(remedy), _)) if !last => drop(self.order(remedy).await?),
+                Err((remedy, _)) if !last => drop(self.order(remedy).await),
                 answer => return answer.map_err(|(_, error)| error),
             }
         }
@@ -362,17 +362,15 @@ impl Readers {
         Ok(answer)
     }
 
-    /// What is to be done before a query that failed is run again, if anything helps: the database
-    /// is replaced if it is damaged or was removed, and waited for if that is just being done.
-    fn remedy(&self, error: &rusqlite::Error, generation: u64) -> Option<Task> {
-        if database::is_unusable(error) {
-            return Some(Task::Replace(generation));
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen) if !self.path.exists() => Some(Task::Replace(generation)),
-            // A file that is renamed under a query cannot be read either.
-            Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => Some(Task::Sync),
-            _ => None,
+    /// What is to be done before a query that failed is run again: the database is replaced if it is
+    /// damaged or was removed. Everything else may come of its being replaced just then (renamed, not
+    /// written yet, half of a pair), so that is waited for.
+    fn remedy(&self, error: &rusqlite::Error, generation: u64) -> Task {
+        let gone = error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !self.path.exists();
+        if gone || database::is_unusable(error) {
+            Task::Replace(generation)
+        } else {
+            Task::Sync
         }
     }
 
