@@ -4,7 +4,8 @@
 # Each target, by default all of them, runs SECONDS (60) on one core. Needs the stable toolchain and a
 # C++ compiler; cargo-fuzz, clang and a nightly one are not needed. What a target finds worth keeping
 # stays in target/fuzz/corpus, what fails it in target/fuzz/failures; the seeds are in
-# tests/fuzz/corpus.
+# tests/fuzz/corpus. What is tried follows from NGTEST_SEED (1) and the corpus kept, so a short run of a
+# fresh checkout tries the same every time.
 # The last line is "N passed, M failed".
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || { echo "0 passed, 1 failed"; exit 1; }
 seconds=${1:-60}
@@ -34,7 +35,7 @@ for target in "${targets[@]}"; do
   mkdir -p "$work/corpus/$target" "$work/failures/$target"
   log=$work/$target.log
   ASAN_OPTIONS=detect_odr_violation=0 "$work/$host/release/$target" \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
+    -seed="${NGTEST_SEED:-1}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
     -artifact_prefix="$work/failures/$target/" "$work/corpus/$target" "$seeds" >"$log" 2>&1
   status=$?
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
