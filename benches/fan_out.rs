@@ -16,8 +16,8 @@
     reason = "measuring code"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+mod program;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ use nugate::demo::{ExampleFeed, Package};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use program::{mebibytes, memory, millis, request, start};
 
 const CLIENTS: usize = 200;
 const SIZE: usize = 20 << 20;
@@ -152,7 +154,7 @@ fn print(case: &str, run: &str, of: &Run) {
 async fn measure(case: &Case) -> Run {
     let slow = Slow::start(case.fill).await;
     let cache = TempDir::new().unwrap();
-    let (mut nugate, address) = start(&format!("{}/v3/index.json", slow.base), &cache);
+    let (mut nugate, address) = start(&format!("{}/v3/index.json", slow.base), cache.path());
     // The service index is known before the rush, as it is in a daemon that runs.
     let index = ask(&address, "/v3/index.json").await;
     assert!(index.status.contains(" 200 "));
@@ -237,24 +239,6 @@ async fn lead(address: String, path: String, package: Bytes, kind: Leader) {
     }
 }
 
-/// A running program and where it listens.
-fn start(upstream: &str, cache: &TempDir) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_nugate"))
-        .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
-        .arg("--cache-dir")
-        .arg(cache.path())
-        .env("NUGATE_LOG__LEVEL", "error")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let found = lines.map_while(Result::ok).find_map(|line| {
-        let url = line.trim_start().strip_prefix("at ")?.trim().to_owned();
-        Some(url.strip_prefix("http://")?.split('/').next()?.to_owned())
-    });
-    (child, found.unwrap())
-}
-
 /// The head of an answer, and where its body comes from.
 struct Answered {
     status: String,
@@ -273,7 +257,7 @@ async fn ask(address: &str, path: &str) -> Answered {
 }
 
 async fn ask_on(mut stream: TcpStream, address: &str, path: &str) -> Answered {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = request(address, path);
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reader = tokio::io::BufReader::new(stream);
     let mut status = String::new();
@@ -369,24 +353,4 @@ impl Slow {
         }
         *self.last_byte.lock().unwrap() = Some(Instant::now());
     }
-}
-
-/// A line of `/proc/PID/status`, in bytes.
-fn memory(child: &Child, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

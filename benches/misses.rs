@@ -14,8 +14,10 @@
     reason = "measuring code"
 )]
 
-use std::io::{BufRead, BufReader, Cursor, Write as _};
-use std::process::{Child, Command, Stdio};
+mod program;
+
+use std::io::{Cursor, Write as _};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use zip::write::{SimpleFileOptions, ZipWriter};
+
+use program::{millis, request, start};
 
 const CLIENTS: usize = 8;
 const TAILS: usize = 7;
@@ -102,7 +106,7 @@ fn package(size: usize, copied: usize) -> (Bytes, usize) {
 async fn measure(package: Bytes, count: usize) -> (f64, Vec<Duration>) {
     let upstream = Upstream::start(package.clone()).await;
     let cache = TempDir::new().unwrap();
-    let (mut nugate, address) = start(&format!("{}/v3/index.json", upstream.base), &cache);
+    let (mut nugate, address) = start(&format!("{}/v3/index.json", upstream.base), cache.path());
     fetch(&address, "/v3/index.json").await;
     let before = processor_time(&nugate);
     for first in (0..count).step_by(CLIENTS) {
@@ -150,24 +154,6 @@ async fn stored(address: &str, entries: usize) {
     }
 }
 
-/// A running program and where it listens.
-fn start(upstream: &str, cache: &TempDir) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_nugate"))
-        .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
-        .arg("--cache-dir")
-        .arg(cache.path())
-        .env("NUGATE_LOG__LEVEL", "error")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let found = lines.map_while(Result::ok).find_map(|line| {
-        let url = line.trim_start().strip_prefix("at ")?.trim().to_owned();
-        Some(url.strip_prefix("http://")?.split('/').next()?.to_owned())
-    });
-    (child, found.unwrap())
-}
-
 /// How many bytes a document has, and when the last of them came.
 async fn fetch(address: &str, path: &str) -> (usize, Instant) {
     let (body, ended) = body(address, path).await;
@@ -176,7 +162,7 @@ async fn fetch(address: &str, path: &str) -> (usize, Instant) {
 
 async fn body(address: &str, path: &str) -> (Vec<u8>, Instant) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = request(address, path);
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reader = tokio::io::BufReader::with_capacity(256 << 10, stream);
     let mut line = String::new();
@@ -266,8 +252,4 @@ fn processor_time(child: &Child) -> f64 {
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / TICKS
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }

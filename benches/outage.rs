@@ -13,8 +13,9 @@
     reason = "measuring code"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+mod program;
+
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ use nugate::demo::ExampleFeed;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use program::{millis, request};
 
 const OPENED: &str = "nugate_upstream_breaker_hosts{feed=\"nuget\",state=\"open\"} 1";
 /// Between two requests.
@@ -54,7 +57,7 @@ async fn measure(silent: bool) {
     let mute = Arc::new(AtomicBool::new(false));
     let feed = tokio::spawn(serve(listener, base.clone(), Arc::clone(&mute)));
     let cache = TempDir::new().unwrap();
-    let (mut nugate, address) = start(&format!("{base}/v3/index.json"), &cache);
+    let (mut nugate, address) = forgetful(&format!("{base}/v3/index.json"), &cache);
     let mut bodies = Vec::new();
     for path in DOCUMENTS {
         let (status, body, _) = get(&address, path).await;
@@ -110,7 +113,7 @@ impl Answers {
         let at = |hundredth: usize| {
             let last = self.times.len().saturating_sub(1);
             let time = self.times.get(last * hundredth / 100);
-            time.map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+            time.map_or(0.0, |time| millis(*time))
         };
         println!(
             "{feed:<10} {breaker:<10} {:>8}  {:>6}  {:>7.2}  {:>7.2}  {:>7.2}  {:>8.1}",
@@ -149,35 +152,22 @@ async fn serve(listener: TcpListener, base: String, mute: Arc<AtomicBool>) {
     }
 }
 
-/// A running program and where it listens.
-fn start(upstream: &str, cache: &TempDir) -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nugate"));
+/// A program whose documents are out of date at once.
+fn forgetful(upstream: &str, cache: &TempDir) -> (Child, String) {
+    let mut command = program::command(upstream, cache.path(), "127.0.0.1:0");
     for class in ["VERSIONS", "METADATA", "INDEX"] {
         for time in ["FRESH", "STALE_WHILE_REVALIDATE"] {
             command.env(format!("NUGATE_FRESHNESS__{class}__{time}"), "0s");
         }
     }
-    let mut child = command
-        .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
-        .arg("--cache-dir")
-        .arg(cache.path())
-        .env("NUGATE_LOG__LEVEL", "error")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let found = lines.map_while(Result::ok).find_map(|line| {
-        let url = line.trim_start().strip_prefix("at ")?.trim().to_owned();
-        Some(url.strip_prefix("http://")?.split('/').next()?.to_owned())
-    });
-    (child, found.unwrap())
+    program::spawn(command)
 }
 
 /// Status line and body of an answer, and how long it took from the connection on.
 async fn get(address: &str, path: &str) -> (String, Vec<u8>, Duration) {
     let began = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = request(address, path);
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reader = tokio::io::BufReader::new(stream);
     let mut status = String::new();

@@ -12,10 +12,12 @@
     reason = "measuring code"
 )]
 
+mod program;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,8 @@ use prometheus::IntCounter;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+
+use program::{mebibytes, memory, millis, request};
 
 const ENTRIES: usize = 100_000;
 /// Entries that are written at a time.
@@ -111,11 +115,7 @@ fn run(upstream: &str, cache: &Path, end: End) -> Started {
         .port();
     let address = format!("127.0.0.1:{port}");
     let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_nugate"))
-        .args(["serve", "--upstream", upstream, "--listen", &address])
-        .arg("--cache-dir")
-        .arg(cache)
-        .env("NUGATE_LOG__LEVEL", "error")
+    let mut child = program::command(upstream, cache, &address)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -130,7 +130,7 @@ fn run(upstream: &str, cache: &Path, end: End) -> Started {
         .max()
         .unwrap();
     std::thread::sleep(Duration::from_secs(1));
-    let idle = memory(&child);
+    let idle = memory(&child, "VmRSS:");
     finish(&mut child, end);
     Started {
         ready,
@@ -153,7 +153,7 @@ fn finish(child: &mut Child, end: End) {
 fn get(address: &str, path: &str) -> Option<Duration> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(address).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = request(address, path);
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -222,20 +222,4 @@ fn entry(number: usize, now: Time) -> (Key, Entry) {
         missing_since: None,
     };
     (Key::new(format!("nuget/flat/{path}")), entry)
-}
-
-fn memory(child: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kibibytes.parse::<u64>().unwrap() * 1024
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
