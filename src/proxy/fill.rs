@@ -26,7 +26,7 @@ use crate::proxy::incoming::Incoming;
 use crate::proxy::locate::Located;
 use crate::proxy::parts::Part;
 use crate::proxy::settle::{Flown, Missed, confirmed, failed};
-use crate::store::{DraftWriter, HOLD_BACK};
+use crate::store::DraftWriter;
 use crate::upstream::{ClientIdentity, Encoding, Fetch, Fetched, Wanted};
 
 /// The longest a document may take from its first byte to its last.
@@ -291,7 +291,7 @@ impl Fill {
             .map_err(late)?
     }
 
-    /// Writes the body as it arrives and says so once more has arrived than is held back.
+    /// Writes the body as it arrives and says so once something has arrived that is not held back.
     async fn pour(
         &self,
         incoming: &mut Incoming<'_>,
@@ -316,7 +316,7 @@ impl Fill {
                 .map_err(|error| self.engine.store_failed("draft", &error))?;
             let written = writer.written();
             incoming.follower.nudge(&arrival.draft);
-            if !silent && !incoming.shown && written > HOLD_BACK {
+            if !silent && !incoming.shown && arrival.draft.shown() > 0 {
                 incoming.shown = true;
                 self.pilot.announce(arrival.clone());
             }

@@ -21,7 +21,7 @@ use crate::store::Draft;
 pub enum Phase {
     /// Nothing is known yet.
     Boarding,
-    /// A body is arriving, and more of it than is held back.
+    /// A body is arriving, and some of it that is not held back.
     Streaming(Arrival),
     /// It is over.
     Landed(Outcome),

@@ -1,9 +1,10 @@
 //! A body that is being received by one task and already read by many.
 //!
 //! It holds back its last 64 KiB until someone who verified the whole says [`Draft::release`], so
-//! that no reader can ever complete a body that was not verified. Bodies of at most 64 KiB are
-//! therefore read by nobody before they are complete and need no file. It does not verify anything
-//! itself and does not publish: `Store::seal` does.
+//! that no reader can ever complete a body that was not verified. Where its length was announced that
+//! is known of each byte when it comes, else it is said of the last that came. Bodies of at most 64 KiB
+//! are therefore read by nobody before they are complete and need no file. It does not verify
+//! anything itself and does not publish: `Store::seal` does.
 //!
 //! A disk that does not take it fails nobody: what it did not take goes through memory, as long as
 //! its readers need it, and the body is not kept.
@@ -36,6 +37,8 @@ pub const HOLD_BACK: u64 = 64 * 1024;
 
 /// A body being received: its bytes so far and what became of it.
 pub struct Draft {
+    /// Bytes in all, zero if that is not known.
+    announced: u64,
     content: OnceLock<Content>,
     spill: OnceLock<Spill>,
     places: Places,
@@ -86,6 +89,19 @@ impl Draft {
     /// How many bytes have been written so far, held back or not.
     pub fn written(&self) -> u64 {
         self.progress.borrow().length
+    }
+
+    /// How many bytes readers get before the release, of those written so far.
+    pub fn shown(&self) -> u64 {
+        self.shown_of(self.written())
+    }
+
+    pub(super) fn shown_of(&self, written: u64) -> u64 {
+        let before_last = self.announced.saturating_sub(HOLD_BACK);
+        // What was announced is not relied on: more may come.
+        written
+            .min(before_last)
+            .max(written.saturating_sub(HOLD_BACK))
     }
 
     /// How many readers are left, those who wait for the release included.
@@ -235,9 +251,11 @@ pub struct DraftWriter {
 
 impl DraftWriter {
     /// A draft whose file, if it needs one, is created unlinked in `dir`; `expected` is the
-    /// announced length in bytes and only sizes the first buffer.
+    /// announced length in bytes.
     pub(super) fn new(dir: Arc<Path>, expected: Option<u64>) -> (Self, Arc<Draft>) {
+        let announced = expected.unwrap_or(0);
         let draft = Arc::new(Draft {
+            announced,
             content: OnceLock::new(),
             spill: OnceLock::new(),
             places: Places::default(),
@@ -246,7 +264,7 @@ impl DraftWriter {
                 phase: Phase::Writing,
             }),
         });
-        let capacity = usize::try_from(expected.unwrap_or(0).min(HOLD_BACK)).unwrap_or(0);
+        let capacity = usize::try_from(announced.min(HOLD_BACK)).unwrap_or(0);
         let writer = Self {
             draft: Arc::clone(&draft),
             dir,
@@ -285,13 +303,12 @@ impl DraftWriter {
     /// one who can ask for it again. What they have not read is gone for them.
     pub fn cast_off(&self) {
         if let Some(spill) = self.draft.spill.get() {
-            let shown = self.length.saturating_sub(HOLD_BACK);
-            spill.cast_off(&self.draft.places, shown);
+            spill.cast_off(&self.draft.places, self.draft.shown_of(self.length));
         }
     }
 
-    /// Writes `blocks` and then shows them to the readers. Beyond 64 KiB in all each call is one
-    /// hop to the blocking pool, so callers gather 64 to 256 KiB. What the disk does not take stays
+    /// Writes `blocks` and then shows them to the readers. Of a body beyond 64 KiB each call is one
+    /// hop to the blocking pool, so callers gather what is there, up to 256 KiB. What the disk does not take stays
     /// in memory. After an error, or when the returned future was dropped, the writer refuses
     /// everything.
     pub async fn append(&mut self, blocks: Vec<Bytes>) -> Result<(), StoreError> {
@@ -300,7 +317,7 @@ impl DraftWriter {
         let length = offset + added;
         self.sink = match mem::replace(&mut self.sink, Sink::Poisoned) {
             Sink::Poisoned => return Err(StoreError::failed("an earlier write was not completed")),
-            Sink::Memory(mut memory) if length <= HOLD_BACK => {
+            Sink::Memory(mut memory) if length.max(self.draft.announced) <= HOLD_BACK => {
                 for block in &blocks {
                     memory.extend_from_slice(block);
                 }
@@ -312,7 +329,8 @@ impl DraftWriter {
                     .degraded()
                     .is_none()
                     .then(|| Arc::clone(&self.dir));
-                let job = move || write(sink, dir.as_deref(), offset, blocks);
+                let announced = self.draft.announced;
+                let job = move || write(sink, (dir.as_deref(), announced), offset, blocks);
                 let written = blocking("write draft", job).await?;
                 if let Some(fault) = &written.fault {
                     self.health.fault(fault);

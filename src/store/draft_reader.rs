@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::chunk::Chunks;
-use super::draft::{Content, Draft, HOLD_BACK, Phase, Progress};
+use super::draft::{Content, Draft, Phase, Progress};
 use super::error::{StoreError, StoreErrorKind};
 
 /// The largest chunk a draft's reader gives.
@@ -57,7 +57,7 @@ impl DraftReader {
                     phase: Phase::Released,
                     length,
                 } => (*length, true),
-                Progress { length, .. } => (length.saturating_sub(HOLD_BACK), false),
+                Progress { length, .. } => (self.draft.shown_of(*length), false),
             };
             if self.position < open {
                 return Some(self.read(open - self.position).await);

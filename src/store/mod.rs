@@ -216,7 +216,8 @@ impl Store {
     }
 
     /// A new body: the writer for the one who receives it, the draft for everyone who reads.
-    /// `expected` is the announced length in bytes, if any; it is not checked.
+    /// `expected` is the announced length in bytes, if any: readers of it must be told that length, and
+    /// get all but its last 64 KiB as they come. It is not checked.
     pub fn draft(&self, expected: Option<u64>) -> (DraftWriter, Arc<Draft>) {
         let (writer, draft) = DraftWriter::new(Arc::clone(&self.0.drafts), expected);
         (writer.of(&self.0.health), draft)

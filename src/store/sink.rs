@@ -3,12 +3,16 @@
 //! Invariant: the hash has seen what the sink was given, wherever it went.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Bytes, BytesMut};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use super::error::StoreError;
 
@@ -36,10 +40,11 @@ pub(super) struct Written {
 }
 
 /// Writes and hashes `blocks` at `offset`, moving a small draft from memory to a file in `dir`
-/// first; where there is none, or when that fails, they are to stay in memory.
+/// first, which has room for the `announced` length; where there is none, or when that fails, they are
+/// to stay in memory.
 pub(super) fn write(
     sink: Sink,
-    dir: Option<&Path>,
+    (dir, announced): (Option<&Path>, u64),
     offset: u64,
     blocks: Vec<Bytes>,
 ) -> Result<Written, StoreError> {
@@ -49,7 +54,10 @@ pub(super) fn write(
         Sink::Spilled { hash } => (None, hash, offset, blocks),
         Sink::Memory(memory) => {
             let file = dir.map(|dir| {
-                let file = tempfile::tempfile_in(dir).map(Arc::new);
+                let file = tempfile::tempfile_in(dir).and_then(|file| {
+                    reserve(&file, announced)?;
+                    Ok(Arc::new(file))
+                });
                 file.map_err(|error| StoreError::io("create draft in", dir, error))
             });
             let all = [vec![memory.freeze()], blocks].concat();
@@ -70,6 +78,18 @@ pub(super) fn write(
         spilled,
         fault,
     })
+}
+
+/// Finds out before the first byte leaves that there is no room for the last. A file system that
+/// cannot say is not asked.
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn write_all(file: Arc<File>, from: u64, blocks: &[Bytes]) -> Result<Arc<File>, StoreError> {

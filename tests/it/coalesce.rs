@@ -1,7 +1,8 @@
 //! Many clients, one fetch.
 //!
 //! - however many ask for something cold, the upstream is asked once and everyone gets every byte
-//! - who comes late begins at the first byte; who leaves disturbs nobody, not even the first
+//! - the first bytes go out as they come; who comes late begins at the first byte
+//! - who leaves disturbs nobody, not even the first
 //! - a package that nobody waits for any more is given up early and finished late
 //! - a body that breaks off is never a short whole one, and the next request starts afresh
 
@@ -70,6 +71,22 @@ async fn two_hundred_clients_cost_one_request() {
     }
     world.quiet().await;
     assert!(world.get(BIG).await.body == package);
+    assert_eq!(world.up.count(BIG_ABOVE), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_bytes_of_a_package_wait_for_nothing() {
+    let (world, package) = world(400_000).await;
+    world.up.on(BIG_ABOVE).stall_after(10_000);
+    let mut first = start(&world).await;
+    let mut read = 0;
+    while read < 10_000 {
+        let piece = first.next().await.unwrap().unwrap();
+        assert!(package[read..].starts_with(&piece));
+        read += piece.len();
+    }
+    world.up.release();
+    ends(first, &package, read).await;
     assert_eq!(world.up.count(BIG_ABOVE), 1);
 }
 

@@ -12,7 +12,7 @@ use aws_lc_rs::digest::Context;
 use bytes::Bytes;
 
 use super::super::error::{StoreError, blocking};
-use super::{Content, Draft, DraftWriter, Sink};
+use super::{Content, Draft, DraftWriter, HOLD_BACK, Sink};
 
 /// The beginning of a body: an open file without a name, gone when this is dropped.
 pub struct DraftPart {
@@ -51,12 +51,16 @@ impl DraftWriter {
     /// not worth keeping, or when a write was not completed.
     pub fn into_part(mut self) -> Option<DraftPart> {
         match mem::replace(&mut self.sink, Sink::Poisoned) {
-            Sink::File { file, hash } => Some(DraftPart {
-                file,
-                hash,
-                length: self.length,
-            }),
-            Sink::Memory(_) | Sink::Spilled { .. } | Sink::Poisoned => None,
+            Sink::File { file, hash } if self.length > HOLD_BACK => {
+                // The room for what did not come is given back.
+                file.set_len(self.length).ok()?;
+                Some(DraftPart {
+                    file,
+                    hash,
+                    length: self.length,
+                })
+            }
+            _ => None,
         }
     }
 

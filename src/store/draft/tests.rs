@@ -110,6 +110,38 @@ async fn exactly_the_last_64_kib_wait_for_the_release() {
 }
 
 #[tokio::test]
+async fn of_an_announced_length_only_the_last_64_kib_wait() {
+    // Announced, and what comes: as much, less, and more.
+    for (announced, size) in [
+        (300_000, 300_000),
+        (HOLD + 1, HOLD + 1),
+        (300_000, 120_000),
+        (70_000, 200_000),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = pattern(size);
+        let (mut writer, draft) =
+            DraftWriter::new(dir.path().into(), Some(u64::try_from(announced).unwrap()));
+        let mut reader = draft.reader().unwrap();
+        let mut got = Vec::new();
+        for block in bytes.chunks(20_000) {
+            write_in_blocks(&mut writer, block, block.len()).await;
+            let written = usize::try_from(draft.written()).unwrap();
+            let open = written
+                .min(announced - HOLD)
+                .max(written.saturating_sub(HOLD));
+            assert_eq!(draft.shown(), open as u64, "{announced} {size}");
+            got.extend(read_available(&mut reader, open - got.len()).await);
+        }
+        let finished = writer.finish().unwrap();
+        assert!(read_available(&mut reader, 0).await.is_empty());
+        finished.draft.release();
+        got.extend(read_to_end(reader).await.unwrap());
+        assert!(got == bytes, "{announced} {size}");
+    }
+}
+
+#[tokio::test]
 async fn a_draft_that_ends_badly_is_an_error_for_every_reader() {
     type End = fn(DraftWriter, &Draft);
     let ends: [(&str, End, &str); 3] = [
