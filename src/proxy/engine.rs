@@ -22,6 +22,7 @@ use crate::proxy::locate::bases_note;
 use crate::proxy::options::Options;
 use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::parts::Parts;
+use crate::proxy::silence::Silence;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError, authority};
@@ -49,6 +50,7 @@ pub(super) struct Engine {
     pub(super) views: Views,
     pub(super) discovery: Discovery,
     pub(super) backoff: Backoff,
+    pub(super) silence: Silence,
     pub(super) outdated: Outdated,
     pub(super) parts: Parts,
     pub(super) verifiers: Verifiers,
@@ -79,6 +81,7 @@ impl Engine {
             discovery: Discovery::new(older),
             flights: Arc::default(),
             backoff: Backoff::default(),
+            silence: Silence::default(),
             outdated: Outdated::new(&outdated.unwrap_or_default()),
             parts: Parts::default(),
             verifiers: Verifiers::default(),
@@ -254,6 +257,7 @@ impl Engine {
         let answer = self.feed.fetch(fetch).await;
         let outcome = match &answer {
             Ok(fetched) => {
+                self.silence.answered(fetched.latency);
                 let seconds = fetched.latency.as_secs_f64();
                 self.metrics
                     .upstream_seconds

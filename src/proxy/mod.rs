@@ -28,6 +28,7 @@ mod read;
 mod reply;
 mod resume;
 mod settle;
+mod silence;
 mod verify;
 mod views;
 
@@ -64,9 +65,6 @@ const WALKS_MAX: usize = 4;
 
 /// How often a request boards a flight that is passed on and whose beginning is gone.
 const BOARDINGS_MAX: usize = 8;
-
-/// How long a client waits for a revalidation when there is something stale to serve.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The engine behind all listeners of a daemon. Cheap to clone.
 #[derive(Clone)]
@@ -230,8 +228,10 @@ impl Proxy {
         let streaming = raw && !request.whole;
         let phase = match &stored {
             Some(entry) if self.may_stand_in(entry, request) => {
-                let patient = tokio::time::timeout(PATIENCE, seat.wait(streaming)).await;
-                let Ok(phase) = patient else {
+                let patience = engine.silence.patience();
+                let waited = tokio::time::timeout(patience, seat.wait(streaming)).await;
+                let Ok(phase) = waited else {
+                    engine.silence.waited(patience);
                     let cache = CacheStatus::Stale(StaleReason::Slow);
                     return engine.present_stored(request, entry, cache).await.map(Some);
                 };

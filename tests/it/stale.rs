@@ -2,11 +2,14 @@
 //!
 //! - whatever the upstream does wrong, what is stored is served, and the client is told why
 //! - without anything stored the answer is 502 or 504 with the cause, and nothing is kept
+//! - an upstream that says nothing keeps few clients waiting
 //! - a document is asked for again after pauses that double, and used as soon as it comes
 //! - what is stored is served in an outage for as long as `stale_if_error` says
 //! - nugate starts, and is ready, without its upstream
 
-use nugate::demo::ExampleFeed;
+use std::time::Duration;
+
+use nugate::demo::{ExampleFeed, Package};
 
 use crate::support::client::{self, Response};
 use crate::support::script::On;
@@ -230,10 +233,43 @@ async fn an_outage_costs_a_document_few_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_silent_upstream_keeps_few_clients_waiting() {
+    const LISTS: usize = 60;
+    let packages = (0..LISTS).map(|number| Package::new(format!("Quiet{number}"), "1.0.0"));
+    let world = World::new(ExampleFeed::new(packages).unwrap()).await;
+    let path = |number| format!("flat/quiet{number}/index.json");
+    let above = |number| format!("/v3-flatcontainer/quiet{number}/index.json");
+    for number in 0..LISTS {
+        stored(&world, &path(number)).await;
+    }
+    world.later(600);
+    for number in 0..LISTS {
+        drop(world.up.on(&above(number)).hang());
+    }
+    let all = async {
+        for number in 0..LISTS {
+            let stale = world.get(&path(number)).await;
+            assert_eq!(stale.status.as_u16(), 200);
+            let status = "nugate; fwd=stale; detail=upstream-slow";
+            assert_eq!(stale.header("cache-status"), status, "{number}");
+        }
+    };
+    // A second for each would be too long.
+    let in_time = tokio::time::timeout(Duration::from_secs(LISTS as u64 / 2), all);
+    in_time.await.expect("clients wait for a silent upstream");
+    world.up.release();
+    world.quiet().await;
+    assert_eq!(
+        world.get(&path(0)).await.header("cache-status"),
+        "nugate; hit"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_served_as_long_as_it_may_be() {
     let change = |settings: &mut crate::support::world::Settings| {
         let lifetime = &mut settings.options.freshness.versions;
-        lifetime.stale_if_error = std::time::Duration::from_secs(600);
+        lifetime.stale_if_error = Duration::from_secs(600);
     };
     let mut world = World::with(ExampleFeed::demo(), change).await;
     stored(&world, LIST).await;
