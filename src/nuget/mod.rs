@@ -14,6 +14,7 @@ pub mod resource;
 pub mod rewrite;
 pub mod route;
 pub mod service_index;
+pub mod stated;
 pub mod subject;
 pub mod v2;
 pub mod version;

@@ -23,6 +23,7 @@ use crate::proxy::options::Options;
 use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::parts::Parts;
 use crate::proxy::silence::Silence;
+use crate::proxy::stated::StatedDigests;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError, authority};
@@ -51,6 +52,7 @@ pub(super) struct Engine {
     pub(super) discovery: Discovery,
     pub(super) backoff: Backoff,
     pub(super) silence: Silence,
+    pub(super) stated: StatedDigests,
     pub(super) outdated: Outdated,
     pub(super) parts: Parts,
     pub(super) verifiers: Verifiers,
@@ -82,6 +84,7 @@ impl Engine {
             flights: Arc::default(),
             backoff: Backoff::default(),
             silence: Silence::default(),
+            stated: StatedDigests::default(),
             outdated: Outdated::new(&outdated.unwrap_or_default()),
             parts: Parts::default(),
             verifiers: Verifiers::default(),

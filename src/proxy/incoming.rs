@@ -120,6 +120,8 @@ impl<'a> Incoming<'a> {
         let length = fetched.body.length();
         let headers = &fetched.headers;
         let (check, places) = (fill.target.rule.check, &fill.engine.verifiers);
+        let mut digests = checksums(headers);
+        digests.extend(fill.engine.stated.of(&fill.target));
         Self {
             located,
             url: fetched.url,
@@ -135,7 +137,7 @@ impl<'a> Incoming<'a> {
                 content_type: None,
                 framed: fetched.body.framed(),
             },
-            follower: Follower::new(places, check, checksums(headers)),
+            follower: Follower::new(places, check, digests),
             shown: false,
             sound: false,
             body: fetched.body,

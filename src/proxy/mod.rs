@@ -14,6 +14,7 @@ mod fill;
 mod flight;
 mod gallery;
 pub mod generic;
+mod head;
 mod incoming;
 mod locate;
 mod options;
@@ -29,6 +30,7 @@ mod reply;
 mod resume;
 mod settle;
 mod silence;
+mod stated;
 mod verify;
 mod views;
 
@@ -45,18 +47,16 @@ pub use publish::{PublishError, Relayed, Submission};
 pub use reply::{Body, Reply, Request};
 pub use views::{Rendered, encode};
 
-use http::Method;
-
 use crate::clock::Clock;
-use crate::entry::{Entry, Key, Stored, Validators};
+use crate::entry::{Entry, Key, Stored};
 use crate::nuget::resource::View;
 use crate::nuget::route::Target;
 use crate::observe::{CacheStatus, Metrics, StaleReason};
-use crate::policy::class::{Class, Network};
+use crate::policy::class::Network;
 use crate::policy::judge::Question;
 use crate::policy::{Answer, Step, Verdict, absorb, judge};
 use crate::store::{Degraded, Store, Totals};
-use crate::upstream::{Encoding, Feed, Fetch, Wanted};
+use crate::upstream::Feed;
 use engine::{Engine, Seen};
 use flight::{Outcome, Phase};
 
@@ -304,38 +304,6 @@ impl Proxy {
                 reply.warning = Some(cause);
                 Ok(reply)
             }
-        }
-    }
-
-    /// HEAD of something that is not stored: the upstream is asked for the head alone, and nothing
-    /// is kept.
-    async fn ask_head(&self, request: &Request) -> Result<Reply, Error> {
-        let engine = &self.0;
-        let located = engine.locate(&request.target).await?;
-        let none = Validators::default();
-        let fetch = Fetch {
-            urls: &located.urls,
-            method: Method::HEAD,
-            validators: &none,
-            encoding: Encoding::Identity,
-            wanted: Wanted::Whole,
-            allowed_hosts: &located.hosts,
-            identity: &request.identity,
-            size_max: u64::MAX,
-            question: request.target.rule.class == Class::Query,
-            patient: true,
-        };
-        let fetched = engine.fetch(request.target.rule, fetch).await?;
-        let status = fetched.status.as_u16();
-        match Answer::of_status(status) {
-            Answer::Body => Ok(reply::head_reply(&fetched.headers)),
-            Answer::Absent | Answer::Gone => Err(Error::NotFound),
-            Answer::Refused => Err(Error::Refused(status)),
-            Answer::Denied => Err(engine.denied(status, &fetched.url)),
-            _ => Err(Error::unusable(format!(
-                "feed {} answered with status {status}",
-                engine.feed.name()
-            ))),
         }
     }
 

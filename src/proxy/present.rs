@@ -149,6 +149,11 @@ impl Engine {
         if let Some(rendered) = self.views.hot(&subject).await {
             return Ok(self.rendered_reply(entry, &rendered, cache));
         }
+        let load = Box::pin(async {
+            let document = load.await?;
+            self.stated.note(rule, &document).await;
+            Ok(document)
+        });
         let rendered = self.views.render(subject, &self.metrics, load).await?;
         self.discovery.note_pages(&rendered.pages);
         Ok(self.rendered_reply(entry, &rendered, cache))

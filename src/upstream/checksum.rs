@@ -52,8 +52,8 @@ impl Algorithm {
 
     fn of_name(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().as_str() {
-            "sha-256" => Some(Self::Sha256),
-            "sha-512" => Some(Self::Sha512),
+            "sha-256" | "sha256" => Some(Self::Sha256),
+            "sha-512" | "sha512" => Some(Self::Sha512),
             "md5" => Some(Self::Md5),
             _ => None,
         }
@@ -70,6 +70,11 @@ pub struct Checksum {
 }
 
 impl Checksum {
+    /// The digest that is written so: the name of a known function, and base64.
+    pub fn stated(algorithm: &str, value: &str) -> Option<Self> {
+        Self::new(Algorithm::of_name(algorithm)?, value)
+    }
+
     fn new(algorithm: Algorithm, text: &str) -> Option<Self> {
         let value = STANDARD.decode(text.trim()).ok()?;
         (value.len() == algorithm.length()).then_some(Self { algorithm, value })
@@ -109,7 +114,7 @@ pub fn checksums(headers: &HeaderMap) -> Vec<Checksum> {
                 // A byte sequence (RFC 9651 section 3.3.5), perhaps with parameters behind it.
                 value.strip_prefix(':')?.split_once(':')?.0
             };
-            Checksum::new(Algorithm::of_name(algorithm)?, value)
+            Checksum::stated(algorithm, value)
         }));
     }
     found.truncate(CHECKSUMS_MAX);

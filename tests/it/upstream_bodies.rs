@@ -2,6 +2,7 @@
 //!
 //! - a body with the digests its response gives is kept; with another it reaches no client whole,
 //!   and is asked for once more past all caches
+//! - so do the digests that catalog leaves and V2 entries state, once they were shown
 //! - a feed that gives a wrong digest twice is believed its bytes; they are served, not kept
 //! - JSON that is empty, of the wrong shape, too deep or too long is refused
 //! - a response with two lengths is refused
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use nugate::demo::{ExampleFeed, Package};
 
-use crate::support::client::try_get;
+use crate::support::client::{self, try_get};
 use crate::support::{World, stored};
 
 const BIG: &str = "flat/example.big/1.0.0/example.big.1.0.0.nupkg";
@@ -82,6 +83,32 @@ async fn a_long_body_with_another_digest_reaches_no_client() {
         assert!((entries(&world).await - 1.0).abs() < 0.1, "{name}: kept");
         assert!(stored(&world, BIG).await.body == package, "{name}");
         assert_eq!(asked_past_caches(&world), [false, true], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_must_be_what_the_catalog_says() {
+    const LEAF: &str = "/v3/catalog/data/2024.01.01.00.00.00/example.big.1.0.0.json";
+    const LEAF_ABOVE: &str = "/v3/catalog0/data/2024.01.01.00.00.00/example.big.1.0.0.json";
+    for right in [true, false] {
+        let (world, package) = world(SIZES[0]).await;
+        let wrong: &[u8] = b"something else";
+        let of: &[u8] = if right { &package } else { wrong };
+        let hash = STANDARD.encode(digest(&SHA512, of));
+        let leaf = format!(
+            r#"{{"id":"Example.Big","version":"1.0.0","packageHash":"{hash}","packageHashAlgorithm":"SHA512"}}"#
+        );
+        drop(world.up.on(LEAF_ABOVE).reply(200, leaf));
+        assert_eq!(
+            client::get(world.addr, LEAF, &[]).await.status.as_u16(),
+            200
+        );
+        let got = try_get(world.addr, &format!("/v3/{BIG}"), &[]).await;
+        world.quiet().await;
+        assert_eq!(got.is_ok_and(|got| got.body == package), right);
+        assert_eq!(world.up.count(BIG_ABOVE), 1);
+        let kept = world.get(BIG).await.header("cache-status") == "nugate; hit";
+        assert_eq!(kept, right);
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Malformed {
 
 /// An attribute.
 #[derive(Debug)]
-pub(super) struct Attribute<'a> {
+pub(in crate::nuget) struct Attribute<'a> {
     /// Its name as it is written, prefix included.
     pub(super) name: &'a str,
     /// Its value, references resolved.
@@ -56,7 +56,7 @@ pub(super) struct Attribute<'a> {
 
 /// A part of a document; of empty elements begin and end are told one after the other.
 #[derive(Debug)]
-pub(super) enum Part<'a> {
+pub(in crate::nuget) enum Part<'a> {
     /// An element begins.
     Start {
         /// Its name without prefix.
@@ -78,7 +78,7 @@ pub(super) enum Part<'a> {
 }
 
 /// The text of a document without its byte order mark, and whether there was one.
-pub(super) fn text_of(document: &[u8]) -> Result<(&str, bool), Malformed> {
+pub(in crate::nuget) fn text_of(document: &[u8]) -> Result<(&str, bool), Malformed> {
     let text = std::str::from_utf8(document).map_err(|_| Malformed::NotUtf8)?;
     Ok(text
         .strip_prefix('\u{feff}')
@@ -106,7 +106,10 @@ pub fn check(document: &[u8], roots: &[&str]) -> Result<(), Malformed> {
 }
 
 /// Calls `visit` for each part of a document, in their order.
-pub(super) fn walk(text: &str, mut visit: impl FnMut(&Part<'_>)) -> Result<(), Malformed> {
+pub(in crate::nuget) fn walk(
+    text: &str,
+    mut visit: impl FnMut(&Part<'_>),
+) -> Result<(), Malformed> {
     let mut reader = Reader::from_str(text);
     let mut depth = 0_usize;
     let mut roots = 0;

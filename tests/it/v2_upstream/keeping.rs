@@ -1,10 +1,13 @@
 //! What a feed that speaks V2 says is kept like everything else.
 
+use aws_lc_rs::digest::{SHA512, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use nugate::demo::ExampleFeed;
 use nugate::policy::class::Network;
 
-use super::{asked, entry, get, list, service, speak, with, world};
+use super::{asked, entry, get, list, nupkg, service, speak, with, world};
 use crate::support::{ScriptedUpstream, World, client, until};
 
 const VERSIONS: &str = "/FindPackagesById()?id='Gallery.Only'";
@@ -252,14 +255,14 @@ async fn an_endpoint_on_another_host_is_asked_there_and_told_no_secret() {
         .reply(302, "")
         .header("location", to)
         .times(1);
-    let file = super::nupkg("Gallery.Only");
+    let file = nupkg("Gallery.Only");
     other
         .on("/api/v2/package/Gallery.Only/1.0")
         .reply(200, file);
     assert_eq!(get(&world, VERSIONS).await.status, 200);
     assert_eq!(
         get(&world, "/package/Gallery.Only/1.0").await.body,
-        super::nupkg("Gallery.Only")
+        nupkg("Gallery.Only")
     );
     assert_eq!(get(&world, "/package/Example.Core/1.0.0").await.status, 200);
     assert!(other.requests() >= 4);
@@ -273,5 +276,35 @@ async fn an_endpoint_on_another_host_is_asked_there_and_told_no_secret() {
             "{seen:?}"
         );
         assert!(!seen.path().starts_with("/api/v2"), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_must_be_what_its_entry_says() {
+    for right in [true, false] {
+        let world = world().await;
+        let base = format!("{}/api/v2", world.up.base_url());
+        let wrong = bytes::Bytes::from_static(b"something else");
+        let of = if right { nupkg("Gallery.Only") } else { wrong };
+        let hash = STANDARD.encode(digest(&SHA512, &of));
+        let hash = format!(
+            "<d:PackageHash>{hash}</d:PackageHash>\
+             <d:PackageHashAlgorithm>SHA512</d:PackageHashAlgorithm></m:properties>"
+        );
+        let one = entry(&base, "Gallery.Only", "1.0").replace("</m:properties>", &hash);
+        let script = world.up.on("/api/v2/FindPackagesById()");
+        drop(script.reply(200, list(&base, &[one], None)));
+        assert_eq!(get(&world, VERSIONS).await.status.as_u16(), 200);
+        let package = "/package/Gallery.Only/1.0";
+        let got = get(&world, package).await;
+        // Refused, then believed, but not kept.
+        let asked = world.up.count(&format!("/api/v2{package}"));
+        assert_eq!(
+            (got.status.as_u16(), asked),
+            (200, if right { 1 } else { 2 })
+        );
+        world.quiet().await;
+        let kept = get(&world, package).await.header("cache-status") == "nugate; hit";
+        assert_eq!(kept, right);
     }
 }
