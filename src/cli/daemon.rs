@@ -84,7 +84,7 @@ pub struct Daemon {
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
-    scrub: Option<Scrub>,
+    scrub: Scrub,
     cache: Cache,
     control: Option<Control>,
 }
@@ -104,12 +104,12 @@ impl Daemon {
         let reload = edge(config, &metrics)?;
         let shares = Shares::of(descriptors::raise(), config.connections_max);
         let store = open_store(config, store_options(config, &metrics, shares.open_files)).await?;
-        let scrub = (config.cache.scrub_rate > 0).then(|| Scrub {
+        let scrub = Scrub {
             store: store.clone(),
             clock: Clock::System,
             scrubbed: metrics.scrubbed.clone(),
             rate: config.cache.scrub_rate,
-        });
+        };
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();
         let listen_error = |source| StartError::Listen {
             address: config.listen,
@@ -181,9 +181,7 @@ impl Daemon {
                 jobs.spawn(discover::run(member.proxy().clone()));
             }
         }
-        if let Some(scrub) = self.scrub {
-            jobs.spawn(scrub.run());
-        }
+        jobs.spawn(self.scrub.run());
         jobs.spawn(renew_pins(self.cache.clone()));
         if let Some(control) = self.control {
             jobs.spawn(control.run(self.cache));

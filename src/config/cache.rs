@@ -48,7 +48,7 @@ pub(super) const CACHE: &[Setting] = &[
         key: "cache.scrub_rate",
         default: "\"8 MiB\"",
         kind: Kind::Size(0, TIB, |config, bytes| config.cache.scrub_rate = bytes),
-        doc: "How much of the cache is looked through for damage in a second, once a week; 0 is never.",
+        doc: "How much of the cache is looked through for damage in a second, once a week; 0 is never. What a crash left is removed in any case.",
         short: None,
     },
     Setting {
