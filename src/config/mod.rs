@@ -25,6 +25,7 @@ pub mod error;
 mod feeds;
 pub mod freshness;
 pub mod generic;
+mod given;
 mod load;
 mod raw;
 pub mod render;
