@@ -1,11 +1,12 @@
 //! The HTTP client of a feed: connection pool, TLS, protocol settings.
 //!
-//! Knows nothing of redirects, retries or bodies. Certificates of the platform are read at the first
-//! TLS handshake, so that a machine without any can still start and serve plain-text feeds.
+//! Knows nothing of redirects, retries or bodies. Invariant: the credential of a proxy is in requests
+//! that the proxy itself gets, and in no other.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,19 +19,15 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_platform_verifier::Verifier;
 use tower_service::Service;
 use url::Url;
 
-use super::dial::{Dialer, Ways};
+use super::dial::{Dialer, Hop, Ways};
 use super::error::{Kind, UpstreamError};
 use super::reach::{Reach, Resolver};
-use super::trust::{Identity, Outbound};
+use super::trust::Outbound;
 use super::tunnel::{Fault, ProxyError};
+use super::verifier::{tls, verifier};
 use super::{FeedOptions, authority};
 
 const POOL_IDLE: Duration = Duration::from_mins(1);
@@ -46,7 +43,6 @@ const SQUID_ERROR: HeaderName = HeaderName::from_static("x-squid-error");
 
 /// A client with a pool of connections. Requests for documents never have a body; pushes, and those
 /// that are passed on for clients, may.
-#[derive(Clone, Debug)]
 pub(super) struct Client<B = Empty<Bytes>> {
     inner: legacy::Client<Connector, B>,
     ways: Arc<Ways>,
@@ -69,10 +65,7 @@ where
         + 'static,
 {
     /// Makes a request; an `http` one is for the proxy where there is one, with its credential.
-    pub(super) async fn request(
-        &self,
-        mut request: Request<B>,
-    ) -> Result<Response<Incoming>, SendError> {
+    pub(super) fn request(&self, mut request: Request<B>) -> Sending {
         request.headers_mut().remove(PROXY_AUTHORIZATION);
         let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let hop = self.ways.hop(request.uri()).filter(|_| is_plain).cloned();
@@ -80,13 +73,36 @@ where
             let headers = request.headers_mut();
             headers.insert(PROXY_AUTHORIZATION, credential.clone());
         }
-        let response = self.inner.request(request).await;
+        let response = self.inner.request(request);
+        Sending { response, hop }
+    }
+}
+
+/// A request under way.
+pub(super) struct Sending {
+    response: legacy::ResponseFuture,
+    /// The proxy that is to pass it on.
+    hop: Option<Arc<Hop>>,
+}
+
+impl Future for Sending {
+    type Output = Result<Response<Incoming>, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.response).poll(cx));
         let response = response.map_err(SendError::Request)?;
-        let Some(hop) = hop else {
-            return Ok(response);
-        };
-        match own_answer(&response, hop.credential().is_some()) {
-            Some(fault) => Err(SendError::Proxy(hop.failed(fault))),
+        Poll::Ready(match &self.hop {
+            Some(hop) => hop.checked(response).map_err(SendError::Proxy),
+            None => Ok(response),
+        })
+    }
+}
+
+impl Hop {
+    /// The response, unless it is the proxy's own.
+    fn checked(&self, response: Response<Incoming>) -> Result<Response<Incoming>, ProxyError> {
+        match own_answer(&response, self.credential().is_some()) {
+            Some(fault) => Err(self.failed(fault)),
             None => Ok(response),
         }
     }
@@ -104,7 +120,6 @@ fn own_answer(response: &Response<Incoming>, was_sent: bool) -> Option<Fault> {
 }
 
 /// How connections of a feed are made; clients of one share what is known of certificates.
-#[derive(Clone)]
 pub(super) struct Wiring {
     connector: Connector,
     ways: Arc<Ways>,
@@ -267,87 +282,4 @@ fn builder() -> legacy::Builder {
         .http2_keep_alive_timeout(H2_PING_TIMEOUT)
         .http2_keep_alive_while_idle(true);
     builder
-}
-
-fn tls(
-    verifier: &Arc<LazyVerifier>,
-    identity: Option<&Arc<Identity>>,
-) -> Result<ClientConfig, rustls::Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(verifier) as Arc<dyn ServerCertVerifier>);
-    match identity {
-        Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key()),
-        None => Ok(builder.with_no_client_auth()),
-    }
-}
-
-/// Fails on an unreadable extra root.
-fn verifier(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<LazyVerifier>, rustls::Error> {
-    let mut probe = RootCertStore::empty();
-    for root in &extra_roots {
-        probe.add(root.clone())?;
-    }
-    Ok(Arc::new(LazyVerifier {
-        provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        extra_roots,
-        verifier: OnceLock::new(),
-    }))
-}
-
-/// The platform's verifier, made when it is first needed; a failure is kept as the answer.
-#[derive(Debug)]
-struct LazyVerifier {
-    provider: Arc<CryptoProvider>,
-    extra_roots: Vec<CertificateDer<'static>>,
-    verifier: OnceLock<Result<Verifier, rustls::Error>>,
-}
-
-impl LazyVerifier {
-    fn get(&self) -> Result<&Verifier, rustls::Error> {
-        let made = self.verifier.get_or_init(|| {
-            let roots = self.extra_roots.iter().cloned();
-            Verifier::new_with_extra_roots(roots, Arc::clone(&self.provider))
-        });
-        made.as_ref().map_err(Clone::clone)
-    }
-}
-
-impl ServerCertVerifier for LazyVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.get()?
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.get()?.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.get()?.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }

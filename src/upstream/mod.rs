@@ -30,6 +30,7 @@ mod rest;
 mod retry;
 mod trust;
 mod tunnel;
+mod verifier;
 
 use std::collections::HashSet;
 use std::fmt;
