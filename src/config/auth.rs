@@ -4,21 +4,17 @@
 //! of the service manager. Which of the settings go together is checked here, after all sources
 //! were read. Invariant: no message and no `Debug` has the secret in it.
 
-mod keys;
-
-use std::path::PathBuf;
+pub(super) mod keys;
 
 use http::HeaderName;
 
 use super::FeedConfig;
 use super::address::feed_url;
 use super::error::{ConfigError, Place};
+use super::given::{Given, Mistake, Ways};
 use super::raw::{RawConfig, Written};
 use super::secret::{SECRET_BYTES_MAX, Secret};
 pub(super) use keys::AUTH;
-
-/// Where the service manager puts credentials (systemd.exec(5), "Credentials").
-const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// What is sent to a feed with each request, and to which hosts besides its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +50,7 @@ pub struct Auth {
     username: Option<String>,
     header: Option<String>,
     hosts: Vec<String>,
-    password: Option<Secret>,
-    variable: Option<String>,
-    file: Option<PathBuf>,
-    named: Option<String>,
+    given: Given,
 }
 
 /// The choices of `auth`, in the order of [`FORMS`].
@@ -72,15 +65,12 @@ enum Form {
 }
 
 const FORMS: &[&str] = &["none", "basic", "bearer", "api-key", "header"];
-const SOURCES: &[&str] = &[
+const WAYS: Ways = [
     "password",
     "password_env",
     "password_file",
     "password_credential",
 ];
-
-/// What is wrong with which of the settings.
-type Mistake = (&'static str, String);
 
 /// Makes the credential of the settings of `feed`, or adds what is wrong with them to `raw`.
 pub(super) fn settle(feed: &mut FeedConfig, raw: &mut RawConfig, environment: &[(String, String)]) {
@@ -125,7 +115,7 @@ fn stray(feed: &FeedConfig, raw: &RawConfig) -> Option<ConfigError> {
         let own = own.filter(move |written| keys.contains(&written.key));
         own.filter(|written| written.place != Place::Default)
     };
-    let secret = written(feed.auth.given().next()?).next_back()?;
+    let secret = written(feed.auth.given.by(&WAYS).next()?).next_back()?;
     let address = |written: &Written| feed_url(written.value.text().ok()?).ok();
     let urls: Vec<_> = written("url")
         .filter_map(|written| Some((written, address(written)?)))
@@ -147,7 +137,7 @@ fn stray(feed: &FeedConfig, raw: &RawConfig) -> Option<ConfigError> {
 }
 
 /// How strong a source is.
-const fn rank(place: &Place) -> u8 {
+pub(in crate::config) const fn rank(place: &Place) -> u8 {
     match place {
         Place::Default => 0,
         Place::File { .. } => 1,
@@ -173,7 +163,8 @@ impl Auth {
         let Some(scheme) = self.scheme()? else {
             return Ok(None);
         };
-        let (name, secret) = self.secret(environment)?;
+        let why = format!("auth = \"{}\"", FORMS[self.form as usize]);
+        let (name, secret) = self.given.read(&WAYS, &why, environment)?;
         let allowed = |char: char| match &scheme {
             // Controls are not allowed by RFC 7617 section 2; the rest is encoded.
             Scheme::Basic { .. } => !char.is_control(),
@@ -206,7 +197,7 @@ impl Auth {
             ("auth_header", header && self.form != Form::Header),
         ];
         if self.form == Form::None {
-            strange.extend(self.given().map(|name| (name, true)));
+            strange.extend(self.given.by(&WAYS).map(|name| (name, true)));
             strange.push(("credential_hosts", !self.hosts.is_empty()));
         }
         if let Some((name, _)) = strange.into_iter().find(|(_, strange)| *strange) {
@@ -240,76 +231,7 @@ impl Auth {
 
     /// The names of the settings that give the secret.
     pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
-        let set = [
-            self.password.is_some(),
-            self.variable.is_some(),
-            self.file.is_some(),
-            self.named.is_some(),
-        ];
-        SOURCES
-            .iter()
-            .copied()
-            .zip(set)
-            .filter_map(|(name, set)| set.then_some(name))
-    }
-
-    /// The secret, and the setting that gave it.
-    fn secret(&self, environment: &[(String, String)]) -> Result<(&'static str, Secret), Mistake> {
-        let mut given = self.given();
-        let form = FORMS[self.form as usize];
-        let Some(name) = given.next() else {
-            let why = format!(
-                "is missing: auth = \"{form}\" needs exactly one of {}",
-                SOURCES.join(", ")
-            );
-            return Err(("password", why));
-        };
-        if let Some(other) = given.next() {
-            let all = SOURCES.join(", ");
-            let why = format!("is set beside {name}; allowed: exactly one of {all}");
-            return Err((other, why));
-        }
-        let secret = if let Some(secret) = &self.password {
-            Ok(secret.clone())
-        } else if let Some(variable) = &self.variable {
-            of_variable(variable, environment)
-        } else if let Some(file) = &self.file {
-            of_file(file)
-        } else {
-            let named = self.named.as_deref().unwrap_or_default();
-            of_credential(named, environment)
-        };
-        secret
-            .map(|secret| (name, secret))
-            .map_err(|why| (name, why))
-    }
-}
-
-fn of_variable(name: &str, environment: &[(String, String)]) -> Result<Secret, String> {
-    match environment.iter().find(|(found, _)| found == name) {
-        None => Err(format!(
-            "names the variable {name}, which is not set, or not UTF-8"
-        )),
-        Some((_, text)) if text.is_empty() => {
-            Err(format!("names the variable {name}, which is empty"))
-        }
-        Some((_, text)) => Ok(Secret::new(text)),
-    }
-}
-
-fn of_file(path: &std::path::Path) -> Result<Secret, String> {
-    let why = |error| format!("names {}, which cannot be read: {error}", path.display());
-    Secret::read(path).map_err(why)
-}
-
-fn of_credential(name: &str, environment: &[(String, String)]) -> Result<Secret, String> {
-    let mut variables = environment.iter();
-    match variables.find(|(found, dir)| found == CREDENTIALS_DIRECTORY && !dir.is_empty()) {
-        Some((_, dir)) => of_file(&PathBuf::from(dir).join(name)),
-        None => Err(format!(
-            "names the credential {name}, but ${CREDENTIALS_DIRECTORY} is not set: the service has \
-             no LoadCredential="
-        )),
+        self.given.by(&WAYS)
     }
 }
 

@@ -13,6 +13,7 @@ mod checksum;
 mod client;
 mod credential;
 mod decode;
+mod dial;
 mod error;
 mod fetch;
 mod hold;
@@ -27,6 +28,9 @@ mod relay;
 mod resolve;
 mod rest;
 mod retry;
+mod trust;
+mod tunnel;
+mod verifier;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -34,7 +38,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::clock::Clock;
@@ -53,6 +56,7 @@ pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
 pub use relay::{Answered, Relay, RelayBody, Relayed, no_body};
 pub use rest::{Rest, Wanted, validator};
+pub use trust::{Identity, Outbound, PemError, read_authorities, read_identity};
 
 /// The settings of one feed.
 #[derive(Clone, Debug)]
@@ -77,8 +81,8 @@ pub struct FeedOptions {
     pub connections_max: usize,
     /// Most requests begun in a second; 0 is any number.
     pub requests_per_second: u32,
-    /// Certificates trusted beside the platform's.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// How connections are made.
+    pub outbound: Outbound,
     /// What proves to it who we are; `None` to ask without.
     pub credential: Option<Credential>,
     /// Types of its service index that nugate does not know and passes through all the same.
@@ -104,8 +108,8 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that has asked nothing yet: needs neither the network nor certificates of the
-    /// platform. Fails on a URL that is neither http(s) nor a folder, on unreadable extra roots, and
-    /// on a credential that no header can carry.
+    /// platform. Fails on a URL that is neither http(s) nor a folder, on certificates that cannot be
+    /// used, and on a credential that no header can carry.
     pub fn new(mut options: FeedOptions) -> Result<Self, UpstreamError> {
         let what = format!("feed {}", options.name);
         let folder = local::folder(&mut options)?;
@@ -116,14 +120,8 @@ impl Feed {
             );
             return Err(UpstreamError::new(Kind::Protocol, &what, why));
         }
-        let roots = options.extra_roots.clone();
-        let unusable = |error| {
-            let why = "extra root certificates not usable";
-            UpstreamError::caused(Kind::Tls, &what, why, error)
-        };
         let reach = reach::Reach::of(&options);
-        let connector =
-            client::connector(options.connect_timeout, roots, reach.clone()).map_err(unusable)?;
+        let wiring = client::Wiring::new(&options, reach.clone())?;
         let authorizer = credential::authorizer(&options)?;
         let gate = limit::Gate::new(
             &options.name,
@@ -136,9 +134,9 @@ impl Feed {
             budget: retry::Budget::default(),
             holding: hold::Holding::default(),
             options,
-            client: client::build(connector.clone()),
+            client: wiring.client(),
             gate,
-            pusher: client::build_once(connector),
+            pusher: wiring.once(),
             push_gate,
             authorizer: ArcSwapOption::new(authorizer),
             reach,

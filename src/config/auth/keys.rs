@@ -84,7 +84,7 @@ pub(in crate::config) const AUTH: &[Setting] = &[
         key: "feeds.NAME.password",
         default: "",
         kind: Kind::Secret(|config, text| {
-            config.feed.auth.password = Some(Secret::new(text));
+            config.feed.auth.given.text = Some(Secret::new(text));
             Ok(())
         }),
         doc: "The password, token or key itself. Exactly one of `password`, `password_env`, `password_file` and `password_credential` is given.",
@@ -94,7 +94,7 @@ pub(in crate::config) const AUTH: &[Setting] = &[
         key: "feeds.NAME.password_env",
         default: "",
         kind: Kind::Text("the name of an environment variable", |config, text| {
-            config.feed.auth.variable = Some(variable(text)?);
+            config.feed.auth.given.variable = Some(variable(text)?);
             Ok(())
         }),
         doc: "The environment variable that holds it.",
@@ -104,7 +104,7 @@ pub(in crate::config) const AUTH: &[Setting] = &[
         key: "feeds.NAME.password_file",
         default: "",
         kind: Kind::Text("the path of a file", |config, text| {
-            config.feed.auth.file = Some(path(text)?);
+            config.feed.auth.given.file = Some(path(text)?);
             Ok(())
         }),
         doc: "The file that holds it, read at start and on SIGHUP; the end of its line does not count.",
@@ -114,7 +114,7 @@ pub(in crate::config) const AUTH: &[Setting] = &[
         key: "feeds.NAME.password_credential",
         default: "",
         kind: Kind::Text("the name of a credential of the service", |config, text| {
-            config.feed.auth.named = Some(credential_name(text)?);
+            config.feed.auth.given.named = Some(credential_name(text)?);
             Ok(())
         }),
         doc: "The credential of the systemd service that holds it (`LoadCredential=`): the file of this name in `$CREDENTIALS_DIRECTORY`.",
@@ -136,7 +136,7 @@ pub(in crate::config) const AUTH: &[Setting] = &[
     },
 ];
 
-pub(super) fn username(text: &str) -> Result<String, String> {
+pub(in crate::config) fn username(text: &str) -> Result<String, String> {
     match text {
         "" => Err("is empty".to_owned()),
         // RFC 7617 section 2.
@@ -156,11 +156,11 @@ pub(super) fn field_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn variable(text: &str) -> Result<String, String> {
+pub(in crate::config) fn variable(text: &str) -> Result<String, String> {
     if text.starts_with(PREFIX) {
         return Err(format!(
-            "begins with {PREFIX}, which is for settings: NUGATE_FEEDS__NAME__PASSWORD is the \
-             password itself"
+            "begins with {PREFIX}, which is for settings: the variable of the setting without \
+             `_env` is the secret itself"
         ));
     }
     if text.is_empty() || text.contains(['=', '\0']) {
@@ -169,7 +169,7 @@ pub(super) fn variable(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+pub(in crate::config) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') {
         return Err("is not a path".to_owned());
     }
@@ -180,7 +180,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 /// One segment of a path, as systemd.exec(5) wants the names of credentials.
-pub(super) fn credential_name(text: &str) -> Result<String, String> {
+pub(in crate::config) fn credential_name(text: &str) -> Result<String, String> {
     let fits = !matches!(text, "" | "." | "..") && !text.contains(['/', '\0']);
     if fits {
         Ok(text.to_owned())

@@ -1,5 +1,7 @@
 //! The settings of a credential: each form, each source, what does not go together.
 
+use std::path::PathBuf;
+
 use super::keys::{credential_name, field_name, path, username, variable};
 use super::*;
 use crate::config::{Config, Sources};
