@@ -21,6 +21,7 @@ use crate::jobs::discover;
 use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::observe::access_log::{AccessLog, Format};
+use crate::pace::{Lines, ZoneError};
 use crate::policy::class::Network;
 use crate::proxy::generic::{Generic, GenericParts};
 use crate::proxy::{Options, Parts, Proxy};
@@ -30,7 +31,9 @@ use crate::server::{self, App, Door, Limits, Patience, Reload, Tls, TlsError, Tl
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, PemError, UpstreamError};
 
-use self::parts::{access_format, bases, feed_options, open_store, options, routes};
+use self::parts::{
+    access_format, bases, feed_options, open_store, options, pace_options, routes,
+};
 pub(in crate::cli) use self::parts::{quota, store_options};
 use self::reload::Hangup;
 pub use self::reload::Source;
@@ -75,6 +78,9 @@ pub enum StartError {
     /// The access log has no thread.
     #[error("access log: {0}")]
     Log(std::io::Error),
+    /// The limits of bandwidth are in a time zone that is not known.
+    #[error("time_zone: {0}")]
+    Zone(#[from] ZoneError),
     /// The counters cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -113,12 +119,16 @@ impl Daemon {
         socket: Option<std::net::TcpListener>,
         config: &Config,
     ) -> Result<Self, StartError> {
-        let feed = |settings| Ok::<_, StartError>(Feed::new(feed_options(settings)?)?);
+        let metrics = Arc::new(Metrics::new()?);
+        let lines = Lines::new(&pace_options(config), &Clock::System, &metrics)?;
+        let feed = |settings: &FeedConfig| {
+            let options = feed_options(settings, lines.towards(settings.rate))?;
+            Ok::<_, StartError>(Feed::new(options)?)
+        };
         let first = feed(&config.feed)?;
         let more: Result<Vec<Feed>, StartError> = config.more_feeds.iter().map(feed).collect();
         let feeds = (first, more?);
-        let routes = routes(config)?;
-        let metrics = Arc::new(Metrics::new()?);
+        let routes = routes(config, &lines)?;
         let reload = edge(config, &metrics)?;
         let shares = Shares::of(descriptors::raise(), config.connections_max);
         let store = open_store(config, store_options(config, &metrics, shares.open_files)).await?;
@@ -143,6 +153,7 @@ impl Daemon {
         let app = App::new(group, bases(config))
             .with_v2(config.v2)
             .with_access(Arc::clone(&reload.access))
+            .with_pace(lines.clients)
             .with_raw(raw);
         Ok(Self {
             listener,

@@ -167,7 +167,8 @@ fn values(config: &Config, raw: &RawConfig) -> BTreeMap<String, (&'static Settin
 fn is_same(setting: &Setting, key: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
     let meaning = |value: Option<&Value>| {
         let mut config = Config::blank();
-        config.turn_to(key);
+        config.turn_to_route(key);
+        config.turn_to_limit(key);
         // A value that is in a configuration can be read.
         let _ = value.map(|value| setting.apply(&mut config, value));
         config

@@ -56,6 +56,8 @@ pub enum Kind {
     Open,
     /// Not asked: the host asked to be left alone (`Retry-After`).
     Limited,
+    /// Not asked: the client asks too much.
+    Throttled,
 }
 
 impl Kind {
@@ -87,6 +89,7 @@ impl Kind {
             Self::Busy => "busy",
             Self::Open => "open",
             Self::Limited => "limited",
+            Self::Throttled => "throttled",
         }
     }
 }
@@ -146,6 +149,7 @@ impl UpstreamError {
                 | Kind::Busy
                 | Kind::Open
                 | Kind::Limited
+                | Kind::Throttled
         )
     }
 

@@ -15,6 +15,7 @@ mod credential;
 mod decode;
 mod dial;
 mod error;
+mod fair;
 mod fetch;
 mod hold;
 mod hosts;
@@ -44,6 +45,7 @@ use crate::clock::Clock;
 use crate::config::Credential;
 use crate::folder::Folder;
 use crate::observe::Metrics;
+use crate::pace;
 use breaker::Way;
 
 pub use body::UpstreamBody;
@@ -87,6 +89,8 @@ pub struct FeedOptions {
     pub credential: Option<Credential>,
     /// Types of its service index that nugate does not know and passes through all the same.
     pub pass_types: Vec<String>,
+    /// How fast it may be asked, and how fast its bytes may come.
+    pub pace: pace::Upstream,
 }
 
 /// One upstream.

@@ -35,6 +35,7 @@ mod model;
 mod modes;
 mod negative;
 mod outbound;
+mod pacing;
 mod publish;
 mod quota;
 mod raw;

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, FeedConfig, GenericConfig, LogFormat, LogLevel, Proxy};
 use crate::observe::Metrics;
 use crate::observe::access_log::Format;
+use crate::pace::{self, Lines};
 use crate::policy::http::Lifetimes;
 use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
@@ -83,7 +84,20 @@ pub(in crate::cli) fn store_options(
     }
 }
 
-pub(super) fn feed_options(feed: &FeedConfig) -> Result<FeedOptions, StartError> {
+/// What clients and feeds may take of the lines.
+pub(super) fn pace_options(config: &Config) -> pace::Options {
+    pace::Options {
+        clients: config.clients,
+        windows: config.bandwidth.iter().map(|limit| limit.window).collect(),
+        time_zone: config.time_zone.clone(),
+    }
+}
+
+/// A feed with these limits.
+pub(super) fn feed_options(
+    feed: &FeedConfig,
+    pace: pace::Upstream,
+) -> Result<FeedOptions, StartError> {
     Ok(FeedOptions {
         name: feed.name.clone(),
         url: feed.url.clone(),
@@ -103,6 +117,7 @@ pub(super) fn feed_options(feed: &FeedConfig) -> Result<FeedOptions, StartError>
         outbound: outbound(&feed.name, &feed.outbound.settled)?,
         credential: feed.auth.credential.clone(),
         pass_types: feed.pass_types.clone(),
+        pace,
     })
 }
 
@@ -140,7 +155,7 @@ fn outbound(name: &str, settings: &config::Outbound) -> Result<Outbound, StartEr
 }
 
 /// The generic routes. They share the limits of the feed, and nothing else of it.
-pub(super) fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
+pub(super) fn routes(config: &Config, lines: &Lines) -> Result<Vec<Route>, StartError> {
     let of = |raw: &GenericConfig| {
         let options = RouteOptions {
             name: raw.name.clone(),
@@ -170,6 +185,7 @@ pub(super) fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
             outbound: outbound(&format!("raw.{}", raw.name), &config.outbound.settled)?,
             credential: None,
             pass_types: Vec::new(),
+            pace: lines.towards(config.feed.rate),
         };
         Route::new(options, upstream).map_err(|source| StartError::Route {
             name: raw.name.clone(),

@@ -176,6 +176,7 @@ impl Client {
             outbound: Outbound::default(),
             credential: None,
             pass_types: Vec::new(),
+            pace: crate::pace::Upstream::default(),
         })?;
         Ok(Self {
             feed,

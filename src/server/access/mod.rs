@@ -34,6 +34,7 @@ pub use self::users::UsersError;
 use crate::config::{AccessConfig, Scope, Scopes};
 use crate::entry::Digest;
 use crate::observe::Metrics;
+use crate::policy::pacing::Payer;
 use crate::server::handle::Ends;
 
 /// The header in which NuGet clients send a key when they push, unlist or relist.
@@ -120,6 +121,17 @@ impl Access {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = clients.users.digest;
         self.clients.store(Arc::new(clients));
+    }
+
+    /// Whose share a request is of: a known client's own, wherever it comes from, else that of its
+    /// address.
+    pub(in crate::server) fn payer(&self, ends: Ends, parts: &Parts, verdict: &Verdict) -> Payer {
+        if let Some(who) = &verdict.who {
+            return Payer::User(Arc::clone(who));
+        }
+        let proxies = &self.clients.load().rules.proxies;
+        let client = Client::of(ends.peer.ip(), &parts.headers, proxies);
+        Payer::Client(client.key())
     }
 
     /// Reads the file of users again; on an error the old users stay. Whether there was a change.

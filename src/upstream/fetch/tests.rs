@@ -107,6 +107,7 @@ fn options(url: &Url) -> FeedOptions {
         outbound: Outbound::default(),
         credential: None,
         pass_types: Vec::new(),
+        pace: crate::pace::Upstream::default(),
     }
 }
 
