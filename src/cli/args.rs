@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cli::cache::args::CacheCommand;
+use crate::cli::settings::ConfigCommand;
 
 const EXIT_CODES: &str = "\
 Every setting also has an environment variable and a key in the configuration file.
@@ -43,6 +44,9 @@ pub enum Command {
     Cert(CertFlags),
     /// Make a key for a client
     Key(KeyFlags),
+    /// Show, check or begin the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// The commands on the cache.
     #[command(flatten)]
     Cache(CacheCommand),
@@ -135,6 +139,7 @@ impl Args {
         let inner = match &self.command {
             Some(Command::Serve(inner)) => inner.config.clone(),
             Some(Command::Cache(command)) => command.cache().config.clone(),
+            Some(Command::Config(command)) => command.serve().and_then(|it| it.config.clone()),
             Some(_) | None => None,
         };
         inner.or_else(|| self.outer.config.clone())
@@ -160,6 +165,7 @@ impl Args {
                 };
                 &cache
             }
+            Some(Command::Config(command)) => command.serve().unwrap_or(&none),
             Some(_) | None => &none,
         };
         let outer = &self.outer;
@@ -217,6 +223,11 @@ mod tests {
             None,
             &[("listen", "a")],
         );
+        check(
+            "nugate --listen a config show --json --config f --public-url p",
+            Some("f"),
+            &[("listen", "a"), ("public_url", "p")],
+        );
     }
 
     #[test]
@@ -236,6 +247,7 @@ mod tests {
             "nugate --lisen a",
             "nugate demo --upstream u",
             "nugate mirror",
+            "nugate config",
             "nugate pin",
             "nugate pin a --list",
             "nugate purge",

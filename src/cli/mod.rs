@@ -11,6 +11,7 @@ pub mod key;
 pub mod logging;
 pub mod manual;
 pub mod serve;
+pub mod settings;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,13 +41,14 @@ pub fn run() -> ExitCode {
         return ended(done);
     }
     let environment = process_environment();
-    let config = Sources::gather(args.config(), environment, args.flags())
-        .and_then(|sources| Config::load(&sources));
-    let config = match config {
+    let sources = Sources::gather(args.config(), environment, args.flags());
+    if let Some(Command::Config(command)) = &args.command {
+        return settings::run(command, sources);
+    }
+    let config = match sources.and_then(|sources| Config::load(&sources)) {
         Ok(config) => config,
         Err(errors) => {
-            let errors = errors.to_string().replace('\n', "\n  ");
-            complain(&format!("the configuration is refused\n  {errors}"));
+            settings::refuse(&errors);
             return ExitCode::from(config::EXIT_CODE);
         }
     };

@@ -17,6 +17,7 @@ use super::feeds::{feeds_of, single_only};
 use super::generic;
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
+use super::show;
 use super::source::Sources;
 use super::table::{DEFAULT_FEED, settings};
 use super::{
@@ -30,8 +31,10 @@ use crate::policy::class::{Freshness, Network};
 pub struct Origin {
     /// The key, with the feed's own name.
     pub key: String,
-    /// The value as written; empty when the setting has none.
+    /// The value as written, bounded; empty when the setting has none.
     pub value: String,
+    /// The whole value as JSON, of the type that the setting has; secrets are `***`.
+    pub json: Option<serde_json::Value>,
     /// Where it was written.
     pub place: Place,
 }
@@ -255,16 +258,13 @@ fn origin(
         };
         written.setting.key == setting.key && same
     });
-    let value = match winner {
-        Some(written) => written.value.shown_for(setting),
-        None if setting.key == "cache.dir" => {
-            Value::Text(config.cache.dir.display().to_string()).shown()
-        }
-        None => String::new(),
-    };
+    let dir =
+        (setting.key == "cache.dir").then(|| Value::Text(config.cache.dir.display().to_string()));
+    let value = winner.map(|written| &written.value).or(dir.as_ref());
     Origin {
         key,
-        value,
+        value: value.map_or_else(String::new, |value| value.shown_for(setting)),
+        json: value.map(|value| show::typed(value, setting)),
         place: winner.map_or(Place::Default, |written| written.place.clone()),
     }
 }

@@ -89,7 +89,7 @@ impl Value {
     /// The value of `setting` as it may be printed; that of a secret is not.
     pub(super) fn shown_for(&self, setting: &Setting) -> String {
         match setting.kind {
-            Kind::Secret(_) => "(hidden)".to_owned(),
+            Kind::Secret(_) => "***".to_owned(),
             _ => self.shown(),
         }
     }

@@ -1,16 +1,19 @@
 //! From the configuration to the options of what a daemon is made of.
 
-use crate::cli::daemon::StartError;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cli::daemon::StartError;
 use crate::clock::Clock;
 use crate::config::{Config, FeedConfig, GenericConfig};
 use crate::observe::Metrics;
 use crate::policy::http::Lifetimes;
 use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
+use crate::server::access::{Access, UsersError};
+use crate::server::{Tls, TlsError, TlsOptions};
 use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions};
-use crate::upstream::FeedOptions;
+use crate::upstream::{Feed, FeedOptions};
 
 /// How much a cache may hold.
 pub(in crate::cli) fn quota(config: &Config) -> Quota {
@@ -57,6 +60,52 @@ pub(in crate::cli) fn store_options(
         damaged: metrics.damaged_bodies.clone(),
         unsynced: metrics.unsynced_bodies.clone(),
     }
+}
+
+/// What keeps a daemon from starting with this configuration that only its own parts can tell, each
+/// with the key of the setting: files that are named and cannot be used, credentials that no header
+/// carries. Opens neither the cache nor a socket; needs a runtime.
+pub(in crate::cli) fn rehearse(config: &Config) -> Vec<(String, String)> {
+    let mut mistakes = Vec::new();
+    for feed in config.feeds() {
+        if let Err(error) = Feed::new(feed_options(feed)) {
+            mistakes.push((format!("feeds.{}.url", feed.name), error.to_string()));
+        }
+    }
+    match routes(config) {
+        Err(StartError::Route { name, source }) => {
+            mistakes.push((format!("raw.{name}.url"), source.to_string()));
+        }
+        Err(error) => mistakes.push(("raw".to_owned(), error.to_string())),
+        Ok(_) => {}
+    }
+    if let Err(error) = tls(config) {
+        mistakes.push(("tls.certificate".to_owned(), error.to_string()));
+    }
+    let access = Metrics::new().map(|metrics| access(config, &Arc::new(metrics)));
+    if let Ok(Err(error)) = access {
+        mistakes.push(("access.users_file".to_owned(), error.to_string()));
+    }
+    mistakes
+}
+
+/// The certificate, read once.
+pub(super) fn tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
+    let tls = config.tls.pair().map(|(certificate, key)| TlsOptions {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_authorities: config.tls.client_authorities.clone(),
+        client_certificates: config.tls.client_certificates,
+        version_min: config.tls.version_min,
+        handshake_timeout: config.tls.handshake_timeout,
+    });
+    Ok(tls.map(Tls::load).transpose()?.map(Arc::new))
+}
+
+/// The users and keys, read once.
+pub(super) fn access(config: &Config, metrics: &Arc<Metrics>) -> Result<Access, UsersError> {
+    let proxies = config.trusted_proxies.clone();
+    Access::open(&config.access, proxies, Arc::clone(metrics))
 }
 
 pub(super) fn feed_options(feed: &FeedConfig) -> FeedOptions {

@@ -220,7 +220,8 @@ async fn the_examples_of_the_documentation_run() {
             continue;
         };
         let command = command.replace('\'', "");
-        let ended = if command.starts_with("completions") || command.starts_with("man") {
+        let alone = ["completions", "man", "config init"];
+        let ended = if alone.iter().any(|it| command.starts_with(it)) {
             Program::start(&command).end()
         } else {
             place.run(&command)

@@ -1,0 +1,3 @@
+//! Commands that look at the configuration, at a feed, or ahead.
+
+mod settings;
