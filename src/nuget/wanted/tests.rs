@@ -1,3 +1,5 @@
+//! What each kind of file and argument names.
+
 use super::*;
 
 #[track_caller]
