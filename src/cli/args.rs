@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::cli::cache::args::CacheCommand;
+use crate::cli::bundle_key::BundleKeyFlags;
+use crate::cli::cache::args::{CacheCommand, CacheFlags};
+use crate::cli::doctor::{self, DoctorFlags};
+use crate::cli::settings::ConfigCommand;
 
 const EXIT_CODES: &str = "\
 Every setting also has an environment variable and a key in the configuration file.
@@ -46,6 +49,14 @@ pub enum Command {
     Cert(CertFlags),
     /// Make a key for a client
     Key(KeyFlags),
+    /// Make a key that exported bundles are signed with
+    BundleKey(BundleKeyFlags),
+    /// Show, check or begin the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at a feed, or at everything of the configuration, as clients do
+    #[command(after_help = doctor::HELP)]
+    Doctor(DoctorFlags),
     /// The commands on the cache.
     #[command(flatten)]
     Cache(CacheCommand),
@@ -153,6 +164,8 @@ impl Args {
             Some(Command::Serve(inner)) => inner.config.clone(),
             Some(Command::Cache(command)) => command.cache().config.clone(),
             Some(Command::Health(flags)) => flags.config.clone(),
+            Some(Command::Config(command)) => command.serve().and_then(|it| it.config.clone()),
+            Some(Command::Doctor(flags)) => flags.cache.config.clone(),
             Some(_) | None => None,
         };
         inner.or_else(|| self.outer.config.clone())
@@ -179,12 +192,14 @@ impl Args {
                 &health
             }
             Some(Command::Cache(command)) => {
-                cache = ServeFlags {
-                    cache_dir: command.cache().cache_dir.clone(),
-                    ..ServeFlags::default()
-                };
+                cache = of_cache(command.cache());
                 &cache
             }
+            Some(Command::Doctor(flags)) => {
+                cache = of_cache(&flags.cache);
+                &cache
+            }
+            Some(Command::Config(command)) => command.serve().unwrap_or(&none),
             Some(_) | None => &none,
         };
         let outer = &self.outer;
@@ -197,6 +212,14 @@ impl Args {
         .into_iter()
         .filter_map(|(key, inner, outer)| Some((key, inner.clone().or_else(|| outer.clone())?)))
         .collect()
+    }
+}
+
+/// What commands on a cache say of the settings.
+fn of_cache(flags: &CacheFlags) -> ServeFlags {
+    ServeFlags {
+        cache_dir: flags.cache_dir.clone(),
+        ..ServeFlags::default()
     }
 }
 
@@ -247,6 +270,11 @@ mod tests {
             None,
             &[("listen", "a")],
         );
+        check(
+            "nugate --listen a config show --json --config f --public-url p",
+            Some("f"),
+            &[("listen", "a"), ("public_url", "p")],
+        );
     }
 
     #[test]
@@ -266,6 +294,7 @@ mod tests {
             "nugate --lisen a",
             "nugate demo --upstream u",
             "nugate mirror",
+            "nugate config",
             "nugate pin",
             "nugate pin a --list",
             "nugate purge",

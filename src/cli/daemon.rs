@@ -25,16 +25,14 @@ use crate::pace::{Lines, ZoneError};
 use crate::policy::class::Network;
 use crate::proxy::generic::{Generic, GenericParts};
 use crate::proxy::{Options, Parts, Proxy};
-use crate::server::access::{Access, UsersError};
+use crate::server::access::UsersError;
 use crate::server::control::Control;
-use crate::server::{self, App, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions};
+use crate::server::{self, App, Door, Limits, Patience, Reload, TlsError};
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, PemError, UpstreamError};
 
-use self::parts::{
-    access_format, bases, feed_options, open_store, options, pace_options, routes,
-};
-pub(in crate::cli) use self::parts::{quota, store_options};
+use self::parts::{access_format, bases, open_store, options, pace_options, routes};
+pub(in crate::cli) use self::parts::{feed_options, outbound, quota, rehearse, store_options};
 use self::reload::Hangup;
 pub use self::reload::Source;
 
@@ -316,20 +314,9 @@ async fn member(
 
 /// Certificate and users, read once.
 fn edge(config: &Config, metrics: &Arc<Metrics>) -> Result<Reload, StartError> {
-    let tls = config.tls.pair().map(|(certificate, key)| TlsOptions {
-        certificate: certificate.clone(),
-        key: key.clone(),
-        client_authorities: config.tls.client_authorities.clone(),
-        client_certificates: config.tls.client_certificates,
-        version_min: config.tls.version_min,
-        handshake_timeout: config.tls.handshake_timeout,
-    });
-    let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
-    let proxies = config.trusted_proxies.clone();
-    let access = Access::open(&config.access, proxies, Arc::clone(metrics))?;
     Ok(Reload {
-        tls,
-        access: Arc::new(access),
+        tls: parts::tls(config)?,
+        access: Arc::new(parts::access(config, metrics)?),
         metrics: Arc::clone(metrics),
     })
 }

@@ -2,16 +2,19 @@
 
 pub mod args;
 pub mod banner;
+pub mod bundle_key;
 pub mod cache;
 pub mod cert;
 pub mod daemon;
 pub mod demo;
 mod descriptors;
+pub mod doctor;
 pub mod health;
 pub mod key;
 pub mod logging;
 pub mod manual;
 pub mod serve;
+pub mod settings;
 pub mod supervisor;
 
 use std::io::Write;
@@ -26,13 +29,15 @@ use crate::config::source::process_environment;
 use crate::config::{self, ConfigErrors, Loaded, Sources};
 
 /// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
-/// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found.
+/// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found, and
+/// `doctor` 3, something does not work.
 pub fn run() -> ExitCode {
     let args = Args::parse();
     // These need no configuration, and must not fail because of one.
     let alone = match &args.command {
         Some(Command::Cert(flags)) => Some(cert::run(flags).map_err(|error| error.to_string())),
         Some(Command::Key(flags)) => Some(key::run(flags)),
+        Some(Command::BundleKey(flags)) => Some(bundle_key::run(flags)),
         Some(Command::Man(flags)) => Some(manual::man(flags).map_err(|error| error.to_string())),
         Some(Command::Completions(flags)) => {
             manual::completions(flags);
@@ -43,11 +48,20 @@ pub fn run() -> ExitCode {
     if let Some(done) = alone {
         return ended(done);
     }
+    if let Some(Command::Doctor(flags)) = &args.command
+        && flags.url.is_some()
+    {
+        return doctor::at_url(flags);
+    }
+    if let Some(Command::Config(command)) = &args.command {
+        let environment = process_environment();
+        let sources = Sources::gather(args.config(), environment, args.flags());
+        return settings::run(command, sources);
+    }
     let loaded = match load(&args) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            let errors = errors.to_string().replace('\n', "\n  ");
-            complain(&format!("the configuration is refused\n  {errors}"));
+            settings::refuse(&errors);
             return ExitCode::from(config::EXIT_CODE);
         }
     };
@@ -73,6 +87,9 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Some(Command::Doctor(flags)) => {
+            return runtime.block_on(doctor::of_config(&config, flags));
+        }
         Some(Command::Demo(flags)) => runtime
             .block_on(demo::run(&config, flags))
             .map_err(|error| error.to_string()),

@@ -19,6 +19,7 @@ use super::generic::ROUTES;
 use super::outbound;
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
+use super::show;
 use super::source::Sources;
 use super::table::{DEFAULT_FEED, settings};
 use super::{
@@ -33,8 +34,10 @@ use crate::policy::class::{Freshness, Network};
 pub struct Origin {
     /// The key, with the feed's own name.
     pub key: String,
-    /// The value as written; empty when the setting has none.
+    /// The value as written, bounded; empty when the setting has none.
     pub value: String,
+    /// The whole value as JSON, of the type that the setting has; secrets are `***`.
+    pub json: Option<serde_json::Value>,
     /// Where it was written.
     pub place: Place,
 }
@@ -294,16 +297,13 @@ pub(super) fn winner<'r>(keyed: Keyed<'_>, raw: &'r RawConfig) -> Option<&'r Wri
 fn origin(keyed: Keyed<'_>, config: &Config, raw: &RawConfig) -> Origin {
     let (setting, _) = keyed;
     let winner = winner(keyed, raw);
-    let value = match winner {
-        Some(written) => written.value.shown_for(setting),
-        None if setting.key == "cache.dir" => {
-            Value::Text(config.cache.dir.display().to_string()).shown()
-        }
-        None => String::new(),
-    };
+    let dir =
+        (setting.key == "cache.dir").then(|| Value::Text(config.cache.dir.display().to_string()));
+    let value = winner.map(|written| &written.value).or(dir.as_ref());
     Origin {
         key: key_of(keyed),
-        value,
+        value: value.map_or_else(String::new, |value| value.shown_for(setting)),
+        json: value.map(|value| show::typed(value, setting)),
         place: winner.map_or(Place::Default, |written| written.place.clone()),
     }
 }

@@ -35,6 +35,7 @@ mod raw;
 pub mod render;
 pub mod secret;
 pub mod setting;
+pub mod show;
 pub mod source;
 pub mod table;
 mod tables;

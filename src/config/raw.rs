@@ -90,7 +90,7 @@ impl Value {
     /// The value of `setting` as it may be printed; that of a secret is not.
     pub(super) fn shown_for(&self, setting: &Setting) -> String {
         match setting.kind {
-            Kind::Secret(_) => "(hidden)".to_owned(),
+            Kind::Secret(_) => "***".to_owned(),
             Kind::Url(..) => match self {
                 Self::Text(text) | Self::Untyped(text) => Self::Text(hidden(text)).shown(),
                 Self::List(_) => "(a list)".to_owned(),

@@ -14,6 +14,7 @@ mod bodies;
 mod breaker;
 mod cli;
 mod coalesce;
+mod commands;
 mod control;
 mod crawl;
 mod credentials;

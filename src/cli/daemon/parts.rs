@@ -12,9 +12,10 @@ use crate::pace::{self, Lines};
 use crate::policy::http::Lifetimes;
 use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
-use crate::server::BaseRules;
+use crate::server::access::{Access, UsersError};
+use crate::server::{BaseRules, Tls, TlsError, TlsOptions};
 use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions};
-use crate::upstream::{FeedOptions, Outbound, read_authorities, read_identity};
+use crate::upstream::{Feed, FeedOptions, Outbound, read_authorities, read_identity};
 
 /// How much a cache may hold.
 pub(in crate::cli) fn quota(config: &Config) -> Quota {
@@ -93,8 +94,61 @@ pub(super) fn pace_options(config: &Config) -> pace::Options {
     }
 }
 
+/// What keeps a daemon from starting with this configuration that only its own parts can tell, each
+/// with the key of the setting: files that are named and cannot be used, credentials that no header
+/// carries, a time zone that is not known. Opens neither the cache nor a socket; needs a runtime.
+pub(in crate::cli) fn rehearse(config: &Config) -> Vec<(String, String)> {
+    let mut mistakes = Vec::new();
+    for feed in config.feeds() {
+        let made = feed_options(feed, pace::Upstream::default())
+            .and_then(|options| Ok(Feed::new(options)?));
+        if let Err(error) = made {
+            mistakes.push((format!("feeds.{}.url", feed.name), error.to_string()));
+        }
+    }
+    let Ok(metrics) = Metrics::new().map(Arc::new) else {
+        return mistakes;
+    };
+    match Lines::new(&pace_options(config), &Clock::System, &metrics) {
+        Err(error) => mistakes.push(("time_zone".to_owned(), error.to_string())),
+        Ok(lines) => match routes(config, &lines) {
+            Err(StartError::Route { name, source }) => {
+                mistakes.push((format!("raw.{name}.url"), source.to_string()));
+            }
+            Err(error) => mistakes.push(("raw".to_owned(), error.to_string())),
+            Ok(_) => {}
+        },
+    }
+    if let Err(error) = tls(config) {
+        mistakes.push(("tls.certificate".to_owned(), error.to_string()));
+    }
+    if let Err(error) = access(config, &metrics) {
+        mistakes.push(("access.users_file".to_owned(), error.to_string()));
+    }
+    mistakes
+}
+
+/// The certificate, read once.
+pub(super) fn tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
+    let tls = config.tls.pair().map(|(certificate, key)| TlsOptions {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_authorities: config.tls.client_authorities.clone(),
+        client_certificates: config.tls.client_certificates,
+        version_min: config.tls.version_min,
+        handshake_timeout: config.tls.handshake_timeout,
+    });
+    Ok(tls.map(Tls::load).transpose()?.map(Arc::new))
+}
+
+/// The users and keys, read once.
+pub(super) fn access(config: &Config, metrics: &Arc<Metrics>) -> Result<Access, UsersError> {
+    let proxies = config.trusted_proxies.clone();
+    Access::open(&config.access, proxies, Arc::clone(metrics))
+}
+
 /// A feed with these limits.
-pub(super) fn feed_options(
+pub(in crate::cli) fn feed_options(
     feed: &FeedConfig,
     pace: pace::Upstream,
 ) -> Result<FeedOptions, StartError> {
@@ -122,7 +176,10 @@ pub(super) fn feed_options(
 }
 
 /// How connections are made: certificates are read here, and the way is told.
-fn outbound(name: &str, settings: &config::Outbound) -> Result<Outbound, StartError> {
+pub(in crate::cli) fn outbound(
+    name: &str,
+    settings: &config::Outbound,
+) -> Result<Outbound, StartError> {
     let now = Clock::System.now();
     let mut extra_roots = Vec::new();
     for file in &settings.ca_files {

@@ -110,7 +110,7 @@ fn the_secret_is_never_shown() {
     let password = origins
         .iter()
         .find(|origin| origin.key == "feeds.corp.password");
-    assert_eq!(password.unwrap().value, "(hidden)");
+    assert_eq!(password.unwrap().value, "***");
     let mistyped = "environment NUGATE_FEEDS__CORP__PASWORD: NUGATE_FEEDS__CORP__PASWORD: is not a \
                     known variable, did you mean NUGATE_FEEDS__NAME__PASSWORD";
     wrong(
@@ -121,7 +121,7 @@ fn the_secret_is_never_shown() {
     wrong(
         "auth = 'bearer'\npassword = ['hunter2']",
         &[],
-        "n.toml:4:12: feeds.corp.password = (hidden): is a list, not a string; allowed: a text, \
+        "n.toml:4:12: feeds.corp.password = ***: is a list, not a string; allowed: a text, \
          which is never shown",
     );
 }

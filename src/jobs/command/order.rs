@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::bundle::{Export, Import};
 use crate::clock::Time;
 
 /// What to do.
@@ -55,13 +56,54 @@ pub enum Order {
     },
     /// Tell what is pinned.
     Pins,
+    /// Fetch ahead what clients will ask for; a daemon must run.
+    Warm(Warm),
+    /// Write a bundle.
+    Export(Export),
+    /// Take a bundle over.
+    Import(Import),
+}
+
+impl Order {
+    /// Its name, as in JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Stats => "stats",
+            Self::Gc { .. } => "gc",
+            Self::Verify { .. } => "verify",
+            Self::Purge { .. } => "purge",
+            Self::Pin { .. } => "pin",
+            Self::Unpin { .. } => "unpin",
+            Self::Pins => "pins",
+            Self::Warm(_) => "warm",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
+        }
+    }
+}
+
+/// What to fetch ahead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// The packages: `ID`, `ID@VERSION`, or `ID@RANGE` in interval notation, of which the lowest is
+    /// taken that a feed has.
+    pub packages: Vec<String>,
+    /// Also what they need, and what that needs, on any framework.
+    #[serde(default)]
+    pub closure: bool,
+    /// Also their registrations.
+    #[serde(default)]
+    pub registrations: bool,
+    /// Packages at a time.
+    #[serde(default)]
+    pub parallel: u32,
 }
 
 /// What happens while an order is carried out. Exactly one of the last two ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// So much is done of what is to do, in bytes.
+    /// So much is done of what is to do: bytes, of [`Order::Warm`] packages.
     Progress {
         /// Done.
         done: u64,
@@ -92,6 +134,12 @@ pub enum Report {
     Purged(Purged),
     /// What is pinned.
     Pins(Vec<PinReport>),
+    /// What was fetched ahead.
+    Warmed(Warmed),
+    /// What a bundle has.
+    Exported(Exported),
+    /// What of a bundle was kept.
+    Imported(Imported),
 }
 
 /// A number of things and their bytes.
@@ -260,6 +308,62 @@ pub struct PinReport {
     pub subject: String,
     /// What is stored of it.
     pub stored: Amount,
+}
+
+/// What was fetched ahead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmed {
+    /// Ids that are there.
+    pub ids: u64,
+    /// Their versions that are there.
+    pub packages: u64,
+    /// Documents and packages that were there already.
+    pub stored: Amount,
+    /// Those that a feed was asked for.
+    pub fetched: Amount,
+    /// What is not there although it was wanted.
+    pub missing: u64,
+    /// The first 1,000 of them.
+    pub failures: Vec<NotWarmed>,
+}
+
+/// What is not there although it was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotWarmed {
+    /// A package, or the path of a document.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a bundle has, or would have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// Documents and packages.
+    pub entries: u64,
+    /// Their bodies in the file, each once.
+    pub bodies: Amount,
+    /// Entries whose body the earlier bundle has.
+    pub left_out: Amount,
+    /// Bodies that are lost or damaged here, and left out for that.
+    pub damaged: u64,
+}
+
+/// What of a bundle was kept, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Whether nothing was kept.
+    pub dry_run: bool,
+    /// When the bundle was made.
+    pub made_at: String,
+    /// Documents and packages that were kept.
+    pub entries: u64,
+    /// Their bodies that were in the file.
+    pub bodies: Amount,
+    /// Those that were confirmed here later than there, and stay as they are.
+    pub newer_here: u64,
 }
 
 /// RFC 3339, to the second.
