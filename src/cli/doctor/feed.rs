@@ -167,14 +167,14 @@ async fn packages(asker: &mut Asker, index: &Index, id: &str, findings: &mut Fin
         }
     };
     let versions = list["versions"].as_array().map(Vec::as_slice);
-    let Some(last) = versions.and_then(|all| all.last()?.as_str()) else {
+    let Some(newest) = versions.and_then(|all| all.last()?.as_str()) else {
         let what = format!("the list of {id} has no `versions`");
         findings.add(VERSION_LIST, Verdict::Failed, what);
         return;
     };
     let count = versions.map_or(0, <[Value]>::len);
     findings.add(VERSION_LIST, Verdict::Ok, format!("{id}, {count} versions"));
-    let version = last.to_lowercase();
+    let version = newest.to_lowercase();
     let package = format!("{base}/{version}/{id}.{version}.nupkg");
     match asker.has_package(&package).await {
         Ok(()) => findings.add(PACKAGE, Verdict::Ok, format!("{id} {version}")),

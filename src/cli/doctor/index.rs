@@ -227,9 +227,10 @@ fn of_entry(entry: &Value) -> Vec<(String, String)> {
 
 fn told(entries: &[&(String, String)]) -> String {
     let texts = entries.iter().map(|(name, id)| format!("{name} is {id}"));
-    let mut text = texts.take(TOLD_MAX).collect::<Vec<_>>().join(", ");
+    let text = texts.take(TOLD_MAX).collect::<Vec<_>>().join(", ");
     if entries.len() > TOLD_MAX {
-        text.push_str(&format!(" and {} more", entries.len() - TOLD_MAX));
+        let more = entries.len() - TOLD_MAX;
+        return format!("{text} and {more} more");
     }
     text
 }
