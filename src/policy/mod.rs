@@ -9,6 +9,7 @@ pub mod directives;
 pub mod http;
 pub mod judge;
 pub mod older;
+pub mod pacing;
 
 pub use absorb::{Answer, Step, absorb};
 pub use judge::{Verdict, judge};
