@@ -3,8 +3,8 @@
 //! Layers, each importing only lower ones or its own folder (`tests/it/layers.rs` enforces it):
 //!
 //! ```text
-//! main -> cli -> demo -> server -> jobs -> group -> proxy -> store, upstream -> folder -> config
-//!      -> nuget -> policy -> entry, observe -> clock
+//! main -> cli -> demo -> server -> jobs -> group -> proxy -> store, upstream -> folder, pace
+//!      -> config -> nuget -> policy -> entry, observe -> clock
 //! ```
 
 pub mod cli;
@@ -17,6 +17,7 @@ pub mod group;
 pub mod jobs;
 pub mod nuget;
 pub mod observe;
+pub mod pace;
 pub mod policy;
 pub mod proxy;
 pub mod server;

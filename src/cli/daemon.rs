@@ -19,6 +19,7 @@ use crate::jobs::discover;
 use crate::jobs::scrub::Scrub;
 use crate::observe::Metrics;
 use crate::observe::access_log::{AccessLog, Format};
+use crate::pace::{Lines, ZoneError};
 use crate::policy::class::Network;
 use crate::proxy::generic::{Generic, GenericParts};
 use crate::proxy::{Options, Parts, Proxy};
@@ -30,7 +31,7 @@ use crate::server::{
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, UpstreamError};
 
-use self::parts::{feed_options, open_store, options, routes};
+use self::parts::{feed_options, open_store, options, pace_options, routes};
 pub(in crate::cli) use self::parts::{quota, store_options};
 
 /// The longest wait for the store to say how much it holds, which only the greeting tells.
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The access log has no thread.
     #[error("access log: {0}")]
     Log(std::io::Error),
+    /// The limits of bandwidth are in a time zone that is not known.
+    #[error("time_zone: {0}")]
+    Zone(#[from] ZoneError),
     /// The counters cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -95,12 +99,14 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let feed = |settings| Feed::new(feed_options(settings));
+        let metrics = Arc::new(Metrics::new()?);
+        let lines = Lines::new(&pace_options(config), &Clock::System, &metrics)?;
+        let feed =
+            |settings: &FeedConfig| Feed::new(feed_options(settings, lines.towards(settings.rate)));
         let first = feed(&config.feed)?;
         let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
         let feeds = (first, more?);
-        let routes = routes(config)?;
-        let metrics = Arc::new(Metrics::new()?);
+        let routes = routes(config, &lines)?;
         let reload = edge(config, &metrics)?;
         let shares = Shares::of(descriptors::raise(), config.connections_max);
         let store = open_store(config, store_options(config, &metrics, shares.open_files)).await?;
@@ -137,6 +143,7 @@ impl Daemon {
         let app = App::new(group, bases)
             .with_v2(config.v2)
             .with_access(Arc::clone(&reload.access))
+            .with_pace(lines.clients)
             .with_raw(raw);
         Ok(Self {
             listener,

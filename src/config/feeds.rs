@@ -145,6 +145,7 @@ impl RawConfig {
         let (what, is_feed) = match table {
             "feeds" => ("feed", true),
             "raw" => ("route", false),
+            "bandwidth" => ("limit", false),
             _ => return,
         };
         let fits = (1..=32).contains(&name.len())

@@ -1,26 +1,28 @@
 //! The settings of generic routes: tables `[raw.NAME]`, any number of them.
-//!
-//! A route exists as soon as one of its settings is written, and has the defaults of the table for
-//! all others.
 
 use std::time::Duration;
 
 use url::Url;
 
 use super::address::public_url;
-use super::error::{ConfigError, Place};
-use super::raw::{RawConfig, Written};
 use super::setting::{Kind, Setting};
+use super::tables::Tables;
 use super::{Config, HostPattern};
 
 /// The start of all keys of routes.
-pub(super) const PREFIX: &str = "raw.";
+const PREFIX: &str = "raw.";
 
 /// The route of the example file: the downloads of nuget.exe.
 pub(super) const EXAMPLE: (&str, &str) = ("dist", "https://dist.nuget.org/");
 
-/// The most routes.
-const ROUTES_MAX: usize = 64;
+/// The tables `[raw.NAME]`.
+pub(super) const ROUTES: Tables = Tables {
+    prefix: PREFIX,
+    settings: GENERIC,
+    required: ("url", "is missing: a route needs the URL it leads to"),
+    what: "route",
+    max: 64,
+};
 
 const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 
@@ -66,8 +68,10 @@ impl GenericConfig {
 
 impl Config {
     /// Makes the route that a key belongs to the last one, where its settings are read into.
-    pub(super) fn turn_to(&mut self, key: &str) {
-        let Some(name) = name_of(key) else { return };
+    pub(super) fn turn_to_route(&mut self, key: &str) {
+        let Some(name) = ROUTES.name_of(key) else {
+            return;
+        };
         let known = self.raw.iter().position(|route| route.name == name);
         let route = match known {
             Some(at) => self.raw.remove(at),
@@ -83,60 +87,6 @@ impl Config {
         let last = self.raw.len() - 1;
         &mut self.raw[last]
     }
-}
-
-/// The route that a key belongs to.
-pub(super) fn name_of(key: &str) -> Option<&str> {
-    key.strip_prefix(PREFIX)?.split('.').next()
-}
-
-/// Puts the defaults of all routes before what was written, and checks what concerns whole routes.
-pub(super) fn complete(raw: &mut RawConfig) {
-    let mut routes: Vec<(String, Place)> = Vec::new();
-    for written in &raw.written {
-        let name = name_of(&written.key).map(str::to_owned);
-        let Some(name) = name.filter(|name| routes.iter().all(|(known, _)| known != name)) else {
-            continue;
-        };
-        routes.push((name, written.place.clone()));
-    }
-    let mut defaults = RawConfig::default();
-    for (name, place) in &routes {
-        defaults.add_file("default", &defaults_of(name));
-        if !raw.written.iter().any(|written| is_url_of(written, name)) {
-            raw.errors.push(ConfigError {
-                key: format!("raw.{name}.url"),
-                value: None,
-                place: place.clone(),
-                message: "is missing: a route needs the URL it leads to".to_owned(),
-            });
-        }
-    }
-    if let Some((name, place)) = routes.get(ROUTES_MAX) {
-        raw.errors.push(ConfigError {
-            key: format!("raw.{name}"),
-            value: None,
-            place: place.clone(),
-            message: format!("is one route too many; allowed: {ROUTES_MAX}"),
-        });
-    }
-    for written in &mut defaults.written {
-        written.place = Place::Default;
-    }
-    defaults.written.append(&mut raw.written);
-    raw.written = defaults.written;
-}
-
-fn is_url_of(written: &Written, name: &str) -> bool {
-    written.key == format!("raw.{name}.url")
-}
-
-fn defaults_of(name: &str) -> String {
-    let lines = GENERIC.iter().filter_map(|setting| {
-        let value = Some(setting.default).filter(|value| !value.is_empty())?;
-        Some(format!("{} = {value}", setting.key.replace("NAME", name)))
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The URL of a route: its path ends with a slash, so that nothing beside it is reached.

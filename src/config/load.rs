@@ -11,10 +11,11 @@ use url::Url;
 
 use super::access::AccessConfig;
 use super::auth::{self, Auth};
+use super::bandwidth::{ClientsConfig, LIMITS};
 use super::edge::{self, TlsConfig};
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::feeds::{feeds_of, single_only};
-use super::generic;
+use super::generic::ROUTES;
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
@@ -79,6 +80,7 @@ impl Config {
                 keep_newer: true,
                 connections_max: 0,
                 requests_per_second: 0,
+                rate: None,
                 publish: Publish::Relay,
                 v2: V2Source::Upstream,
                 push_key: None,
@@ -86,6 +88,9 @@ impl Config {
                 pass_types: Vec::new(),
                 auth: Auth::default(),
             },
+            clients: ClientsConfig::default(),
+            bandwidth: Vec::new(),
+            time_zone: String::new(),
             raw: Vec::new(),
             cache: CacheConfig {
                 dir: PathBuf::new(),
@@ -120,7 +125,8 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     }
     raw.add_environment(&sources.environment);
     raw.add_flags(&sources.flags);
-    generic::complete(&mut raw);
+    ROUTES.complete(&mut raw);
+    LIMITS.complete(&mut raw);
 
     let mut config = Config::blank();
     let mut feeds = feeds_of(&mut raw, &config.feed);
@@ -176,7 +182,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
 /// The defaults as a file, with dotted keys.
 fn format_defaults() -> String {
     settings()
-        .filter(|setting| !setting.default.is_empty() && !setting.key.starts_with(generic::PREFIX))
+        .filter(|setting| !setting.default.is_empty() && !is_of_table(setting))
         .flat_map(|setting| {
             let key = setting.key.replace("NAME", DEFAULT_FEED);
             [
@@ -190,7 +196,8 @@ fn format_defaults() -> String {
 }
 
 fn apply(written: &Written, config: &mut Config, errors: &mut Vec<ConfigError>) {
-    config.turn_to(&written.key);
+    config.turn_to_route(&written.key);
+    config.turn_to_limit(&written.key);
     for problem in written
         .setting
         .apply(config, &written.value)
@@ -225,10 +232,20 @@ fn default_dir(environment: &[(String, String)]) -> Option<PathBuf> {
         .map(|dir| dir.join("nugate"))
 }
 
-/// The names of the feeds or routes that have a setting of their own; of others, one without a name.
+/// Whether there may be any number of it, and none by default.
+fn is_of_table(setting: &Setting) -> bool {
+    [ROUTES, LIMITS]
+        .iter()
+        .any(|tables| setting.key.starts_with(tables.prefix))
+}
+
+/// The names of the feeds, routes or limits that have a setting of their own; of others, one without a name.
 fn names<'c>(setting: &Setting, config: &'c Config) -> Vec<Option<&'c str>> {
-    if setting.key.starts_with(generic::PREFIX) {
+    if setting.key.starts_with(ROUTES.prefix) {
         let names = config.raw.iter().map(|route| route.name.as_str());
+        names.map(Some).collect()
+    } else if setting.key.starts_with(LIMITS.prefix) {
+        let names = config.bandwidth.iter().map(|limit| limit.name.as_str());
         names.map(Some).collect()
     } else if setting.key.contains("NAME") {
         config
@@ -246,7 +263,7 @@ fn origin(
     (config, raw): (&Config, &RawConfig),
 ) -> Origin {
     let key = setting.key.replace("NAME", name.unwrap_or_default());
-    let route = setting.key.starts_with(generic::PREFIX);
+    let route = is_of_table(setting);
     let winner = raw.written.iter().rfind(|written| {
         let same = if route {
             written.key == key

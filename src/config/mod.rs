@@ -14,10 +14,12 @@ use url::Url;
 use crate::nuget::merge::Versions;
 use crate::nuget::owner::IdPattern;
 use crate::policy::class::{Freshness, Network};
+use crate::policy::pacing::Rate;
 
 pub mod access;
 pub mod address;
 pub mod auth;
+mod bandwidth;
 mod cache;
 pub mod edge;
 pub mod env;
@@ -32,6 +34,7 @@ pub mod secret;
 pub mod setting;
 pub mod source;
 pub mod table;
+mod tables;
 pub mod value;
 
 pub use crate::nuget::publish::Publish;
@@ -40,6 +43,7 @@ pub use crate::nuget::v2::V2Source;
 pub use access::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
 pub use address::HostPattern;
 pub use auth::{Auth, Credential, Scheme};
+pub use bandwidth::{BandwidthConfig, ClientsConfig};
 pub use edge::{ClientCertificates, TlsConfig, TlsVersion};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use generic::GenericConfig;
@@ -86,6 +90,12 @@ pub struct Config {
     pub feed: FeedConfig,
     /// The others, in the order of precedence; all names differ.
     pub more_feeds: Vec<FeedConfig>,
+    /// What one client may take.
+    pub clients: ClientsConfig,
+    /// Limits of all bytes in a direction, in no order.
+    pub bandwidth: Vec<BandwidthConfig>,
+    /// Whose time of the day is meant.
+    pub time_zone: String,
     /// The generic routes, in no order.
     pub raw: Vec<GenericConfig>,
     /// The cache.
@@ -131,6 +141,8 @@ pub struct FeedConfig {
     pub connections_max: u32,
     /// The most requests a second; 0 is no limit.
     pub requests_per_second: u32,
+    /// The most bytes a second.
+    pub rate: Option<Rate>,
     /// What becomes of pushes and deletions.
     pub publish: Publish,
     /// What answers V2 clients.

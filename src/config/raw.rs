@@ -228,6 +228,10 @@ impl RawConfig {
                 path.pop();
                 continue;
             }
+            if path[..] == ["bandwidth"] && self.add_limits(file, value, end) {
+                path.pop();
+                continue;
+            }
             match look_up(path) {
                 _ if is_own_name(path, value.get_ref()) => {}
                 Found::Setting(setting) => self.add_value(file, &path.join("."), setting, value),
@@ -242,10 +246,12 @@ impl RawConfig {
                         key: path.join("."),
                         value: Some(Value::from_toml(other).shown()),
                         place,
-                        message: if path[..] == ["feeds"] {
-                            FEED_LIST.to_owned()
-                        } else {
-                            format!("is a table: write [{}]", path.join("."))
+                        message: match path.join(".").as_str() {
+                            "feeds" => FEED_LIST.to_owned(),
+                            "bandwidth" => {
+                                "is a list of tables: write [[bandwidth]] for each limit".to_owned()
+                            }
+                            table => format!("is a table: write [{table}]"),
                         },
                     }),
                 },

@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 
+use super::bandwidth::LIMITS;
 use super::env::names;
-use super::generic::{EXAMPLE, PREFIX};
+use super::generic::{EXAMPLE, ROUTES};
 use super::setting::Setting;
 use super::table::{DEFAULT_FEED, settings};
 
@@ -51,7 +52,7 @@ pub fn render_example() -> String {
     for setting in settings() {
         let (own, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         text.push('\n');
-        let route = own.starts_with(PREFIX);
+        let route = own.starts_with(ROUTES.prefix) || own.starts_with(LIMITS.prefix);
         if own != table {
             text.push_str(&heading(own));
             table = own;
@@ -76,15 +77,22 @@ fn heading(table: &str) -> String {
         );
         return format!("{about}[[feed]]\nname = \"{DEFAULT_FEED}\"\n\n");
     }
-    if table.starts_with(PREFIX) {
+    if table.starts_with(LIMITS.prefix) {
+        return "# [[bandwidth]]\n".to_owned();
+    }
+    if table.starts_with(ROUTES.prefix) {
         return format!("# [{}]\n", table.replace("NAME", EXAMPLE.0));
     }
     format!("[{table}]\n")
 }
 
-/// A value for the route of the example file, which is ready to be switched on.
+/// A value for the route or limit of the example file, which is ready to be switched on.
 fn example(name: &str, setting: &Setting) -> String {
     match name {
+        "rate" => "\"2 Mbit/s\"".to_owned(),
+        "from" => "\"08:00\"".to_owned(),
+        "to" => "\"18:00\"".to_owned(),
+        "days" => "\"mon-fri\"".to_owned(),
         "url" => format!("{:?}", EXAMPLE.1),
         "rewrite" => "[\"tools.json\"]".to_owned(),
         _ => setting.default.to_owned(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::address::{authority, feed_source, listen, network, public_url};
 use super::auth::AUTH;
+use super::bandwidth::{BANDWIDTH, CLIENTS, RATE, rate};
 use super::cache::CACHE;
 use super::edge::EDGE;
 use super::freshness::FRESHNESS;
@@ -27,9 +28,11 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, EDGE, FEED, AUTH, GENERIC, CACHE, FRESHNESS, LOG]
-        .into_iter()
-        .flatten()
+    [
+        SERVER, EDGE, CLIENTS, FEED, AUTH, BANDWIDTH, GENERIC, CACHE, FRESHNESS, LOG,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The settings outside of any table.
@@ -153,6 +156,19 @@ const SERVER: &[Setting] = &[
         short: None,
     },
     Setting {
+        key: "time_zone",
+        default: "\"local\"",
+        kind: Kind::Text(
+            "local, UTC, an offset such as +02:00, a name such as Europe/Berlin, or a POSIX rule",
+            |config, text| {
+                text.clone_into(&mut config.time_zone);
+                Ok(())
+            },
+        ),
+        doc: "Whose time of the day the limits below `bandwidth` mean. `local` is what `/etc/localtime` says when nugate starts, UTC where there is none. Names need the zone files of the system, which small container images lack; a rule such as `CET-1CEST,M3.5.0,M10.5.0/3` does not.",
+        short: None,
+    },
+    Setting {
         key: "versions",
         default: "\"first\"",
         kind: Kind::Choice(&["first", "united"], |config, index| {
@@ -272,6 +288,16 @@ const FEED: &[Setting] = &[
             config.feed.requests_per_second = number;
         }),
         doc: "The most requests to the feed a second; 0 is no limit.",
+        short: None,
+    },
+    Setting {
+        key: "feeds.NAME.rate",
+        default: "\"none\"",
+        kind: Kind::Text(RATE, |config, text| {
+            config.feed.rate = rate(text)?;
+            Ok(())
+        }),
+        doc: "The most bytes a second of this feed. Clients that wait for its packages take turns. Generic routes have that of the first feed, each for itself.",
         short: None,
     },
     Setting {

@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::policy::pacing::Rate;
+
 /// Milliseconds of each unit of time, largest first.
 const TIMES: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -28,6 +30,20 @@ const SIZES: [(&str, u64); 9] = [
     ("kB", 1000),
     ("B", 1),
 ];
+
+/// Bits a second of each unit of speed.
+const SPEEDS: [(&str, u64); 6] = [
+    ("kbit/s", 1000),
+    ("Mbit/s", 1_000_000),
+    ("Gbit/s", 1_000_000_000),
+    ("kB/s", 8000),
+    ("MB/s", 8_000_000),
+    ("GB/s", 8_000_000_000),
+];
+
+/// The least and the most bytes a second.
+const SPEED_MIN: u64 = 1000;
+const SPEED_MAX: u64 = 12_500_000_000;
 
 /// A duration as written in the configuration, in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +121,35 @@ impl fmt::Display for Size {
     }
 }
 
+/// Bytes a second, as a speed is written in the configuration: in bits or bytes, powers of 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Speed(pub Rate);
+
+impl FromStr for Speed {
+    type Err = String;
+
+    /// Reads a whole number and a unit, spelt as it is told: `Mb/s` and `MB/s` differ eightfold.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text).ok_or("is not a speed")?;
+        let Some((_, bits)) = SPEEDS.iter().find(|(name, _)| *name == unit) else {
+            let units = "kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s";
+            return Err(if unit.is_empty() {
+                format!("has no unit: {units}")
+            } else {
+                format!("has the unknown unit `{unit}`: use {units}")
+            });
+        };
+        let bytes = number.checked_mul(*bits).ok_or("is too large")? / 8;
+        if bytes < SPEED_MIN {
+            return Err("is less than 8 kbit/s".to_owned());
+        }
+        if bytes > SPEED_MAX {
+            return Err("is more than 100 Gbit/s".to_owned());
+        }
+        Rate::new(bytes).map(Self).ok_or("is 0".to_owned())
+    }
+}
+
 /// Splits a whole number from the unit behind it; the unit may be empty.
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text
@@ -160,6 +205,35 @@ mod tests {
             ("9999999999999999d", Err("is too long a duration")),
         ] {
             check::<Period>(text, expected);
+        }
+    }
+
+    #[test]
+    fn speeds_are_read() {
+        for (text, expected) in [
+            ("2 Mbit/s", Ok(250_000)),
+            ("8kbit/s", Ok(1000)),
+            ("1 Gbit/s", Ok(125_000_000)),
+            ("250 kB/s", Ok(250_000)),
+            ("12 MB/s", Ok(12_000_000)),
+            ("7 kbit/s", Err("is less than 8 kbit/s")),
+            ("0 MB/s", Err("is less than 8 kbit/s")),
+            ("101 Gbit/s", Err("is more than 100 Gbit/s")),
+            ("99999999999999999 GB/s", Err("is too large")),
+            ("fast", Err("is not a speed")),
+            (
+                "5",
+                Err("has no unit: kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s"),
+            ),
+            (
+                "5 mbit/s",
+                Err(
+                    "has the unknown unit `mbit/s`: use kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s",
+                ),
+            ),
+        ] {
+            let read = text.parse::<Speed>().map(|speed| speed.0.bytes());
+            assert_eq!(read, expected.map_err(str::to_owned), "{text}");
         }
     }
 

@@ -72,6 +72,8 @@ const ACCESS: &[&str] = &[
     "limited",
     "busy",
 ];
+const PACED: &[&str] = &["clients", "feed", "upstream", "requests", "fetches"];
+const THROTTLED: &[&str] = &["searches", "pushes", "requests", "fetches"];
 const RELOADS: &[&str] = &["used", "refused"];
 const ENCODINGS: &[&str] = &["identity", "gzip"];
 
@@ -179,6 +181,12 @@ series! {
         "Changes of a host's circuit breaker to this state: open, resting, closed";
     upstream_held = gauges "nugate_upstream_held" ["feed"]
         "Requests that wait because the feed asked to be left alone";
+    pacing_waiting = gauges "nugate_pacing_waiting" ["line"]
+        "Bodies and requests that wait for their share, by line: clients (bytes to clients), feed (bytes of a feed), upstream (bytes of all feeds), requests, fetches";
+    pacing_seconds = seconds "nugate_pacing_wait_seconds" ["line"]
+        "Seconds that a slice of a body or a request waited for its share; what did not wait is not counted";
+    throttled = counters "nugate_throttled_total" ["reason"]
+        "Requests refused because their client asks too much, by reason: searches, pushes (429), requests, fetches (503)";
     upstream_retries = counters "nugate_upstream_retries_total" ["feed", "outcome"]
         "Requests to be made again, by outcome: made, denied (the budget for retries was spent)";
     fills = counters "nugate_fills_total" ["outcome"]
@@ -250,6 +258,10 @@ impl Metrics {
         begin(&self.connections_ended, ENDS);
         begin(&self.access, ACCESS);
         begin(&self.reloads, RELOADS);
+        begin(&self.throttled, THROTTLED);
+        for line in PACED {
+            drop(self.pacing_waiting.with_label_values(&[line]));
+        }
         begin(&self.fills, FILLS);
         begin(&self.resumes, RESUMES);
         begin(&self.published, PUBLISHED);

@@ -276,7 +276,7 @@ impl Engine {
             .inc();
         match answer.as_ref().err().map(|error| error.kind) {
             // Not asked at all.
-            Some(Kind::Busy | Kind::Open | Kind::Limited) => {}
+            Some(Kind::Busy | Kind::Open | Kind::Limited | Kind::Throttled) => {}
             None | Some(Kind::Status(_) | Kind::TooLarge | Kind::Redirect | Kind::BadEncoding) => {
                 self.metrics.upstream_up.with_label_values(&[feed]).set(1);
             }
@@ -323,7 +323,7 @@ impl Engine {
         let cause = format!("feed {}: {error}", self.feed.name()).into();
         let left_alone = matches!(
             error.kind,
-            Kind::Open | Kind::Limited | Kind::Status(429 | 503)
+            Kind::Open | Kind::Limited | Kind::Throttled | Kind::Status(429 | 503)
         );
         let wish = error.retry_after.filter(|wish| !wish.is_zero());
         match (error.kind, wish.filter(|_| left_alone)) {

@@ -278,17 +278,17 @@ impl Fill {
         writer: &mut DraftWriter,
         arrival: &Arrival,
     ) -> Result<(), Missed> {
+        // It may have to wait for its share of a line.
+        let limit = DOCUMENT_TIME * if incoming.body.is_paced() { 6 } else { 1 };
         let pouring = self.pour(incoming, writer, arrival);
         if self.target.rule.view == View::Raw {
             return pouring.await;
         }
         let late = |_| Error::Upstream {
-            cause: format!("a document of the feed took longer than {DOCUMENT_TIME:?}").into(),
+            cause: format!("a document of the feed took longer than {limit:?}").into(),
             timeout: true,
         };
-        tokio::time::timeout(DOCUMENT_TIME, pouring)
-            .await
-            .map_err(late)?
+        tokio::time::timeout(limit, pouring).await.map_err(late)?
     }
 
     /// Writes the body as it arrives and says so once something has arrived that is not held back.

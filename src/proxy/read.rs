@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::entry::Stored;
 use crate::nuget::route::Target;
 use crate::policy::class::Network;
+use crate::policy::pacing::Payer;
 use crate::proxy::WALKS_MAX;
 use crate::proxy::engine::{Engine, Seen};
 use crate::proxy::error::Error;
@@ -61,7 +62,12 @@ impl Engine {
     ) -> Result<Option<Arc<Draft>>, Error> {
         let key = target.key(self.feed.name());
         let seen = lost.map_or(Seen::Entry(None), Seen::Lost);
-        let (mut seat, _) = self.board(&key, target, seen, &ClientIdentity::default());
+        // Clients wait for what it leads to, whoever they are.
+        let identity = ClientIdentity {
+            payer: Payer::Shared,
+            ..ClientIdentity::default()
+        };
+        let (mut seat, _) = self.board(&key, target, seen, &identity);
         match seat.wait(false).await {
             Phase::Landed(Outcome::Failed(error)) => Err(error),
             Phase::Landed(Outcome::Body { draft, .. }) => Ok(draft),

@@ -9,6 +9,7 @@ use moka::sync::Cache;
 
 use crate::group::Group;
 use crate::observe::access_log::AccessLog;
+use crate::pace::Clients;
 use crate::proxy::Proxy;
 use crate::proxy::generic::Generic;
 use crate::server::access::Access;
@@ -33,6 +34,8 @@ pub struct App {
     pub(super) warned: Cache<HeaderValue, ()>,
     pub(super) patience: Duration,
     pub(super) log: Option<AccessLog>,
+    /// What each client may take.
+    pub(super) pace: Clients,
     /// `None` where V2 is not spoken.
     pub(super) v2: Option<V2>,
 }
@@ -57,6 +60,7 @@ impl App {
             warned,
             patience: trickle::PATIENCE,
             log: None,
+            pace: Clients::default(),
             v2: Some(V2::default()),
         }
     }
@@ -85,6 +89,12 @@ impl App {
     #[must_use]
     pub fn with_access(self, access: Arc<Access>) -> Self {
         Self { access, ..self }
+    }
+
+    /// The same, with these limits for each client.
+    #[must_use]
+    pub fn with_pace(self, pace: Clients) -> Self {
+        Self { pace, ..self }
     }
 
     /// The same, with generic routes below `/raw/`.

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Version};
 use crate::nuget::resource::{At, View};
 use crate::nuget::route::Target;
 use crate::policy::directives::Directives;
+use crate::policy::pacing::Payer;
 use crate::proxy;
 use crate::server::handle::{CLIENT_VERSION, SESSION};
 use crate::upstream::ClientIdentity;
@@ -25,7 +26,7 @@ pub(super) fn request_of(
         whole: parts.version < Version::HTTP_11,
         gzip: accepts_gzip(&parts.headers),
         directives: directives_of(&parts.headers),
-        identity: identity_of(&parts.headers),
+        identity: identity_of(parts),
     }
 }
 
@@ -73,8 +74,11 @@ fn directives_of(headers: &HeaderMap) -> Directives {
 }
 
 /// What is passed on of a client.
-fn identity_of(headers: &HeaderMap) -> ClientIdentity {
+fn identity_of(parts: &http::request::Parts) -> ClientIdentity {
+    let headers = &parts.headers;
+    let payer = parts.extensions.get::<Payer>();
     ClientIdentity {
+        payer: payer.cloned().unwrap_or(Payer::Shared),
         user_agent: headers.get(USER_AGENT).cloned(),
         client_version: headers.get(CLIENT_VERSION).cloned(),
         session_id: headers.get(SESSION).cloned(),

@@ -9,7 +9,9 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::observe::Metrics;
+use crate::pace::Toll;
 use crate::proxy::Continued;
+use crate::server::paced::Paced;
 use crate::server::sendfile::{Outbox, Sending};
 use crate::store::BlobReader;
 
@@ -24,6 +26,8 @@ pub struct ResponseBody {
     source: Source,
     left: Option<u64>,
     meter: Option<Meter>,
+    /// None where nothing is limited.
+    paced: Option<Box<Paced>>,
 }
 
 /// Counts what a body sends.
@@ -32,7 +36,8 @@ struct Meter {
     saved: bool,
 }
 
-enum Source {
+/// Where the bytes are from.
+pub(super) enum Source {
     Empty,
     Bytes(Bytes),
     Blob(BlobReader),
@@ -47,6 +52,7 @@ impl ResponseBody {
             source: Source::Empty,
             left: Some(0),
             meter: None,
+            paced: None,
         }
     }
 
@@ -56,6 +62,7 @@ impl ResponseBody {
             source: Source::Empty,
             left: length,
             meter: None,
+            paced: None,
         }
     }
 
@@ -66,6 +73,7 @@ impl ResponseBody {
             source: Source::Bytes(bytes),
             left,
             meter: None,
+            paced: None,
         }
     }
 
@@ -76,6 +84,7 @@ impl ResponseBody {
             source: Source::Blob(reader),
             left,
             meter: None,
+            paced: None,
         }
     }
 
@@ -89,6 +98,7 @@ impl ResponseBody {
             source: Source::Pieces(Box::pin(stream)),
             left: length,
             meter: None,
+            paced: None,
         }
     }
 
@@ -103,6 +113,7 @@ impl ResponseBody {
             source: Source::Pieces(pieces),
             left: length,
             meter: None,
+            paced: None,
         }
     }
 
@@ -115,6 +126,12 @@ impl ResponseBody {
             }),
             ..self
         }
+    }
+
+    /// The same body, sent as `toll` allows.
+    pub(super) fn paced(self, toll: Option<Toll>) -> Self {
+        let paced = toll.map(|toll| Box::new(Paced::new(toll)));
+        Self { paced, ..self }
     }
 
     /// The same body on a connection that sends files by itself.
@@ -134,15 +151,34 @@ impl ResponseBody {
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match &mut self.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Source::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Source::Blob(reader) => reader
+        match &mut self.paced {
+            None => self.source.poll_next(cx, u64::MAX),
+            Some(paced) => paced.poll_next(cx, &mut self.source, self.left),
+        }
+    }
+}
+
+impl Source {
+    /// Whether its pieces cannot be divided afterwards.
+    pub(super) const fn is_sent_whole(&self) -> bool {
+        matches!(self, Self::Sending(_))
+    }
+
+    /// The next piece; of one that cannot be divided, at most so many bytes.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: u64,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::Blob(reader) => reader
                 .poll_next(cx)
                 .map(|next| next.map(|bytes| bytes.map_err(Into::into))),
-            Source::Sending(sending) => sending.poll_next(cx),
-            Source::Pieces(pieces) => pieces.as_mut().poll_next(cx),
+            Self::Sending(sending) => sending.poll_next(cx, most),
+            Self::Pieces(pieces) => pieces.as_mut().poll_next(cx),
         }
     }
 }

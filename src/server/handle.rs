@@ -15,6 +15,8 @@ use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::access_log::Line;
 use crate::observe::{CacheStatus, status_class};
+use crate::pace::Toll;
+use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
 use crate::server::access::{self, API_KEY, Verdict};
 pub(super) use crate::server::answer::{
@@ -56,9 +58,11 @@ impl App {
         let started = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
         let id = self.request_id(&parts.headers);
-        let mut answer = match self.admit(ends, &parts).await {
+        let mut toll = None;
+        let mut answer = match self.admit(ends, &mut parts).await {
             Err(refusal) => Answer::own("none", refusal),
-            Ok(verdict) => {
+            Ok((verdict, payer)) => {
+                toll = Toll::of([self.pace.bytes.as_ref(), None], &payer);
                 if verdict.is_own_key {
                     // Keys of ours are for us alone.
                     parts.headers.remove(API_KEY);
@@ -87,18 +91,23 @@ impl App {
         let saved = answer.cache.saves_bytes();
         answer
             .response
-            .map(|body| body.metered(self.group.metrics(), saved))
+            .map(|body| body.metered(self.group.metrics(), saved).paced(toll))
     }
 
-    /// Whether the request is one that an honest client sends, and the client one that may.
+    /// Whether the request is one that an honest client sends, the client one that may, and it is
+    /// its turn; and whose share it is of.
     async fn admit(
         &self,
         ends: Ends,
-        parts: &http::request::Parts,
-    ) -> Result<Verdict, Response<ResponseBody>> {
+        parts: &mut http::request::Parts,
+    ) -> Result<(Verdict, Payer), Response<ResponseBody>> {
         strict::check(parts).map_err(|refusal| unwelcome(parts, refusal))?;
         let verdict = self.access.admit(ends, parts, self.bases.prefix()).await;
-        verdict.map_err(access::Refusal::respond)
+        let verdict = verdict.map_err(access::Refusal::respond)?;
+        let payer = self.access.payer(ends, parts, &verdict);
+        self.let_in(&payer, parts).await?;
+        parts.extensions.insert(payer.clone());
+        Ok((verdict, payer))
     }
 
     async fn answer<B>(

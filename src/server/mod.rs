@@ -16,6 +16,7 @@ mod linger;
 mod listen;
 mod own;
 mod owned;
+mod paced;
 mod pass;
 mod publish;
 mod range;
@@ -28,6 +29,7 @@ mod strict;
 mod tls;
 mod tracked;
 mod trickle;
+mod turnstile;
 mod v2;
 
 pub use activity::Patience;

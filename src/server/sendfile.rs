@@ -125,10 +125,12 @@ impl Sending {
         }
     }
 
-    /// What stands for the next piece, or bytes where the system cannot say what is in memory.
+    /// What stands for the next piece, of at most so many bytes; or bytes where the system cannot say
+    /// what is in memory.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
+        most: u64,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.reads {
             return self.poll_read(cx);
@@ -140,7 +142,7 @@ impl Sending {
             Ok(place) => place,
             Err(error) => return Poll::Ready(Some(Err(error.into()))),
         };
-        let length = allowed.min(PIECE_MAX as u64);
+        let length = allowed.min(PIECE_MAX as u64).min(most);
         if let Some(coming) = &mut self.coming {
             let come = ready!(Pin::new(coming).poll(cx));
             self.coming = None;
@@ -159,7 +161,7 @@ impl Sending {
             Some(false) => {
                 let job = move || blob.bring_in(range);
                 self.coming = Some(tokio::task::spawn_blocking(job));
-                self.poll_next(cx)
+                self.poll_next(cx, most)
             }
             None => {
                 self.reads = true;
@@ -362,7 +364,7 @@ mod tests {
     async fn stand_ins(blob: &Blob, outbox: &Outbox) -> Vec<Bytes> {
         let mut sending = Sending::new(blob.reader(0..blob.size()), outbox.clone());
         let mut parts = Vec::new();
-        while let Some(part) = poll_fn(|cx| sending.poll_next(cx)).await {
+        while let Some(part) = poll_fn(|cx| sending.poll_next(cx, u64::MAX)).await {
             parts.push(part.unwrap());
         }
         parts

@@ -19,6 +19,7 @@ use super::decode::{DecodeError, Decoder};
 use super::error::{Kind, UpstreamError};
 use super::limit::Permit;
 use crate::folder;
+use crate::pace::Toll;
 
 /// The limits of one body.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,11 @@ pub struct UpstreamBody {
     limits: Limits,
     source: Option<(Source, Permit)>,
     decoder: Decoder,
-    /// Received and not yet decoded.
+    /// What is paid for bytes before they are handed on; none where nothing is limited.
+    toll: Option<Toll>,
+    /// Received and not yet paid for.
+    unpaid: Bytes,
+    /// Received, paid for, and not yet decoded.
     input: Bytes,
     received: u64,
     decoded: u64,
@@ -96,6 +101,8 @@ impl UpstreamBody {
             limits,
             source: Some((Source::Network(source), permit)),
             decoder: Decoder::Identity,
+            toll: None,
+            unpaid: Bytes::new(),
             input: Bytes::new(),
             received: 0,
             decoded: 0,
@@ -126,6 +133,8 @@ impl UpstreamBody {
             limits,
             source: Some((Source::Folder(source), permit)),
             decoder: Decoder::Identity,
+            toll: None,
+            unpaid: Bytes::new(),
             input: Bytes::new(),
             received: 0,
             decoded: 0,
@@ -137,6 +146,18 @@ impl UpstreamBody {
             return Err(body.too_large());
         }
         Ok(body)
+    }
+
+    /// The same, its bytes handed on as `toll` allows. Time spent waiting for that is not the
+    /// upstream's.
+    #[must_use]
+    pub(super) fn paying(self, toll: Option<Toll>) -> Self {
+        Self { toll, ..self }
+    }
+
+    /// Whether its bytes are held back to keep to a rate.
+    pub const fn is_paced(&self) -> bool {
+        self.toll.is_some()
     }
 
     fn prepare(&mut self, head: &Parts, announced: Option<u64>) -> Result<(), UpstreamError> {
@@ -172,6 +193,10 @@ impl UpstreamBody {
             if let Some(block) = self.block() {
                 return Some(block);
             }
+            if !self.unpaid.is_empty() {
+                self.pay().await;
+                continue;
+            }
             let (source, _) = self.source.as_mut()?;
             if let Ok(frame) = tokio::time::timeout(self.limits.idle, source.frame()).await {
                 self.accept(frame);
@@ -188,18 +213,43 @@ impl UpstreamBody {
             if let Some(block) = self.block() {
                 return Some(block);
             }
+            if !self.unpaid.is_empty() {
+                self.pay().now_or_never()?;
+                continue;
+            }
             let (source, _) = self.source.as_mut()?;
             let frame = source.frame().now_or_never()?;
             self.accept(frame);
         }
     }
 
+    /// Pays for some of what was received. Nothing is lost when the future is dropped.
+    async fn pay(&mut self) {
+        let unpaid = self.unpaid.len();
+        let paid = match &mut self.toll {
+            Some(toll) => {
+                let coming = self
+                    .length
+                    .map(|length| length.saturating_sub(self.received));
+                let left = coming.map(|coming| coming + unpaid as u64);
+                toll.take(unpaid as u64, left).await
+            }
+            None => unpaid as u64,
+        };
+        let paid = usize::try_from(paid).unwrap_or(unpaid).clamp(1, unpaid);
+        self.input = self.unpaid.split_to(paid);
+    }
+
     /// Takes over what the source delivered; `None` is its end.
     fn accept(&mut self, data: Option<Result<Bytes, Broken>>) {
         match data {
             Some(Ok(data)) => {
-                self.input = data;
-                self.received += self.input.len() as u64;
+                self.received += data.len() as u64;
+                if self.toll.is_some() {
+                    self.unpaid = data;
+                } else {
+                    self.input = data;
+                }
                 // Encoded bytes that decode to nothing must not be read for ever.
                 if self.received > self.limits.size_max.saturating_add(ENCODING_OVERHEAD) {
                     let error = self.too_large();
@@ -244,6 +294,7 @@ impl UpstreamBody {
 
     fn fail(&mut self, error: UpstreamError) {
         self.source = None;
+        self.unpaid = Bytes::new();
         self.input = Bytes::new();
         self.decoder = Decoder::Identity;
         self.failure = Some(error);

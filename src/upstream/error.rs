@@ -47,6 +47,8 @@ pub enum Kind {
     Open,
     /// Not asked: the host asked to be left alone (`Retry-After`).
     Limited,
+    /// Not asked: the client asks too much.
+    Throttled,
 }
 
 impl Kind {
@@ -68,6 +70,7 @@ impl Kind {
             Self::Busy => "busy",
             Self::Open => "open",
             Self::Limited => "limited",
+            Self::Throttled => "throttled",
         }
     }
 }
@@ -125,6 +128,7 @@ impl UpstreamError {
                 | Kind::Busy
                 | Kind::Open
                 | Kind::Limited
+                | Kind::Throttled
         )
     }
 

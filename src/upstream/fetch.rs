@@ -32,6 +32,8 @@ use super::rest::Wanted;
 use super::retry::{self, Schedule};
 use crate::clock::Stopwatch;
 use crate::entry::Validators;
+use crate::pace::Toll;
+use crate::policy::pacing::Payer;
 
 pub(super) const OWN_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("nugate/", env!("CARGO_PKG_VERSION")));
@@ -60,6 +62,8 @@ pub struct ClientIdentity {
     pub client_version: Option<HeaderValue>,
     /// `X-NuGet-Session-Id`.
     pub session_id: Option<HeaderValue>,
+    /// Whose share its bytes are of; not passed on.
+    pub payer: Payer,
 }
 
 /// A request for one document.
@@ -114,6 +118,7 @@ impl Feed {
             let what = format!("feed {}", self.name());
             return Err(UpstreamError::new(Kind::Protocol, &what, "no url to ask"));
         }
+        self.let_in(&request).await?;
         self.budget.earn(self.hosts.clock().now());
         let mut made = 0;
         let mut held = Held::default();
@@ -133,6 +138,27 @@ impl Feed {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits until the client may ask for something more.
+    async fn let_in(&self, request: &Fetch<'_>) -> Result<(), UpstreamError> {
+        let pace = &self.options.pace;
+        let admitted = pace.admit(&request.identity.payer, request.question).await;
+        admitted.map_err(|throttled| {
+            let what = describe(&request.method, &request.urls[0]);
+            if let Some(metrics) = self.hosts.metrics() {
+                let reason = if request.question {
+                    "searches"
+                } else {
+                    "fetches"
+                };
+                metrics.throttled.with_label_values(&[reason]).inc();
+            }
+            let why = format!("this client asks too much ({})", throttled.setting);
+            let mut error = UpstreamError::new(Kind::Throttled, &what, why);
+            error.retry_after = Some(throttled.retry_after);
+            error
+        })
     }
 
     async fn attempts(
@@ -170,20 +196,22 @@ impl Feed {
 
     async fn attempt(&self, request: &Fetch<'_>, url: &Url) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, url);
+        let payer = &request.identity.payer;
         if let Some(folder) = &self.folder {
-            let permit = self.gate.admit(&what).await?;
+            let permit = self.gate.admit(&what, payer).await?;
             return self.ask_folder(folder, (request, url), permit).await;
         }
         self.hosts.look(url, &what)?;
         let permit = if request.question {
-            self.gate.admit_question(&what).await?
+            self.gate.admit_question(&what, payer).await?
         } else {
-            self.gate.admit(&what).await?
+            self.gate.admit(&what, payer).await?
         };
+        let toll = self.options.pace.toll(payer);
         let asked = (&request.method, url, request.size_max);
         let mut ticket = None;
         let answer = self.follow(request, url, &mut ticket);
-        let answered = self.answered(asked, permit, answer).await;
+        let answered = self.answered(asked, (permit, toll), answer).await;
         // It is still here if the last host that was asked gave no answer.
         if let (Err(error), Some(ticket)) = (&answered, ticket) {
             ticket.failed(error);
@@ -195,7 +223,7 @@ impl Feed {
     pub(super) async fn answered(
         &self,
         (method, url, size_max): (&Method, &Url, u64),
-        permit: Permit,
+        (permit, toll): (Permit, Option<Toll>),
         answer: impl Future<Output = Result<Response<Incoming>, UpstreamError>>,
     ) -> Result<Fetched, UpstreamError> {
         let what = describe(method, url);
@@ -212,7 +240,7 @@ impl Feed {
             size_max,
             bodiless: *method == Method::HEAD,
         };
-        let body = UpstreamBody::new(what, &head, (source, permit), limits)?;
+        let body = UpstreamBody::new(what, &head, (source, permit), limits)?.paying(toll);
         Ok(Fetched {
             status: head.status,
             headers: head.headers,

@@ -1,25 +1,30 @@
 //! How much one feed is asked at once and how fast.
 //!
 //! Requests wait for their turn instead of being refused, because a restore asks for hundreds of
-//! packages in a burst; the queue and the wait are bounded. Nothing here retries.
+//! packages in a burst; the queue and the wait are bounded. Clients take turns, so that one with many
+//! requests keeps no other from the feed. Nothing here retries.
 //!
 //! Invariant: a permit is held by at most one request, from before its first byte until its body is
 //! finished or dropped.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, Semaphore};
 
 use super::error::{Kind, UpstreamError};
+use super::fair::{Place, Places};
+use crate::policy::pacing::Payer;
 
 /// Most requests of one feed that wait for a permit.
 const WAITING_MAX: usize = 4096;
+/// Most of them that are of one client, and its questions.
+const WAITING_OF_ONE_MAX: usize = 3072;
+const QUESTIONS_OF_ONE_MAX: usize = 1024;
 /// Longest wait for a permit and the rate limit: below the 100 seconds of the NuGet client.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 
@@ -30,17 +35,17 @@ type Rate =
 /// The right to one request and its response.
 #[derive(Debug)]
 pub(super) struct Permit {
-    _permit: OwnedSemaphorePermit,
-    _question: Option<OwnedSemaphorePermit>,
+    _permit: Place,
+    _question: Option<Place>,
 }
 
 /// The limits of one feed.
 #[derive(Debug)]
 pub(super) struct Gate {
     feed: String,
-    permits: Arc<Semaphore>,
+    permits: Places,
     /// Half of the places: anybody can make up questions, which must not keep packages waiting.
-    questions: Arc<Semaphore>,
+    questions: Places,
     waiting: Semaphore,
     /// The mutex is fair: without it, waiters wake as a herd and some starve.
     rate: Option<Mutex<Rate>>,
@@ -58,10 +63,8 @@ impl Gate {
         });
         Self {
             feed: feed.to_owned(),
-            permits: Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS))),
-            questions: Arc::new(Semaphore::new(
-                (connections / 2).clamp(1, Semaphore::MAX_PERMITS),
-            )),
+            permits: Places::new(connections.max(1), WAITING_OF_ONE_MAX),
+            questions: Places::new((connections / 2).max(1), QUESTIONS_OF_ONE_MAX),
             waiting: Semaphore::new(WAITING_MAX),
             rate,
             wait_max: WAIT_MAX,
@@ -69,16 +72,25 @@ impl Gate {
     }
 
     /// Waits for the turn of a request, named `what` in errors of kind [`Kind::Busy`].
-    pub(super) async fn admit(&self, what: &str) -> Result<Permit, UpstreamError> {
-        self.enter(what, false).await
+    pub(super) async fn admit(&self, what: &str, payer: &Payer) -> Result<Permit, UpstreamError> {
+        self.enter(what, payer, false).await
     }
 
     /// The same for a question, such as a search: these have at most half of the places.
-    pub(super) async fn admit_question(&self, what: &str) -> Result<Permit, UpstreamError> {
-        self.enter(what, true).await
+    pub(super) async fn admit_question(
+        &self,
+        what: &str,
+        payer: &Payer,
+    ) -> Result<Permit, UpstreamError> {
+        self.enter(what, payer, true).await
     }
 
-    async fn enter(&self, what: &str, question: bool) -> Result<Permit, UpstreamError> {
+    async fn enter(
+        &self,
+        what: &str,
+        payer: &Payer,
+        question: bool,
+    ) -> Result<Permit, UpstreamError> {
         let busy =
             |why| UpstreamError::new(Kind::Busy, what, format_args!("{why} (feed {})", self.feed));
         let Ok(_place) = self.waiting.try_acquire() else {
@@ -87,19 +99,20 @@ impl Gate {
         if question && self.waiting.available_permits() < WAITING_MAX / 2 {
             return Err(busy("too many questions are waiting"));
         }
-        match tokio::time::timeout(self.wait_max, self.turn(question)).await {
+        match tokio::time::timeout(self.wait_max, self.turn(payer, question)).await {
             Ok(Some(permit)) => Ok(permit),
-            Ok(None) | Err(_) => Err(busy("no free connection in time")),
+            Ok(None) => Err(busy("too many requests of this client are waiting")),
+            Err(_) => Err(busy("no free connection in time")),
         }
     }
 
-    async fn turn(&self, question: bool) -> Option<Permit> {
+    async fn turn(&self, payer: &Payer, question: bool) -> Option<Permit> {
         let question = if question {
-            Some(Arc::clone(&self.questions).acquire_owned().await.ok()?)
+            Some(self.questions.take(payer).await?)
         } else {
             None
         };
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        let permit = self.permits.take(payer).await?;
         if let Some(rate) = &self.rate {
             let rate = rate.lock().await;
             while let Err(early) = rate.check() {
@@ -114,7 +127,7 @@ impl Gate {
 
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
-        self.permits.available_permits()
+        self.permits.free()
     }
 }
 
@@ -127,22 +140,25 @@ mod tests {
     async fn permits_are_exclusive_and_come_back() {
         let mut gate = Gate::new("main", 1, 0);
         gate.wait_max = Duration::from_millis(20);
-        let first = gate.admit("GET x").await.unwrap();
-        let refused = gate.admit("GET y").await.unwrap_err();
+        let first = gate.admit("GET x", &Payer::Shared).await.unwrap();
+        let refused = gate.admit("GET y", &Payer::Shared).await.unwrap_err();
         assert_eq!(refused.kind, Kind::Busy);
         assert_eq!(
             refused.to_string(),
             "GET y: no free connection in time (feed main)"
         );
         drop(first);
-        assert!(gate.admit("GET y").await.is_ok());
+        assert!(gate.admit("GET y", &Payer::Shared).await.is_ok());
     }
 
     #[tokio::test]
     async fn the_queue_is_bounded() {
         let gate = Gate::new("main", 1, 0);
         let _all = gate.waiting.try_acquire_many(4096).unwrap();
-        assert_eq!(gate.admit("GET x").await.unwrap_err().kind, Kind::Busy);
+        assert_eq!(
+            gate.admit("GET x", &Payer::Shared).await.unwrap_err().kind,
+            Kind::Busy
+        );
     }
 
     #[tokio::test]
@@ -151,18 +167,24 @@ mod tests {
         gate.wait_max = Duration::from_millis(20);
         let mut held = Vec::new();
         for _ in 0..2 {
-            held.push(gate.admit_question("GET q").await.unwrap());
+            held.push(gate.admit_question("GET q", &Payer::Shared).await.unwrap());
         }
-        let refused = gate.admit_question("GET q").await.unwrap_err();
+        let refused = gate
+            .admit_question("GET q", &Payer::Shared)
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, Kind::Busy);
         for _ in 0..2 {
-            held.push(gate.admit("GET x").await.unwrap());
+            held.push(gate.admit("GET x", &Payer::Shared).await.unwrap());
         }
         held.clear();
-        assert!(gate.admit_question("GET q").await.is_ok());
+        assert!(gate.admit_question("GET q", &Payer::Shared).await.is_ok());
         let _all = gate.waiting.try_acquire_many(2048).unwrap();
-        assert!(gate.admit("GET x").await.is_ok());
-        let refused = gate.admit_question("GET q").await.unwrap_err();
+        assert!(gate.admit("GET x", &Payer::Shared).await.is_ok());
+        let refused = gate
+            .admit_question("GET q", &Payer::Shared)
+            .await
+            .unwrap_err();
         assert!(refused.to_string().contains("too many questions"));
     }
 
@@ -172,7 +194,7 @@ mod tests {
         let watch = Stopwatch::start();
         // A burst of 5, then one each 20 ms.
         for _ in 0..10 {
-            gate.admit("GET x").await.unwrap();
+            gate.admit("GET x", &Payer::Shared).await.unwrap();
         }
         assert!(
             watch.elapsed() >= Duration::from_millis(95),

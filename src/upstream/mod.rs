@@ -14,6 +14,7 @@ mod client;
 mod credential;
 mod decode;
 mod error;
+mod fair;
 mod fetch;
 mod hold;
 mod hosts;
@@ -40,6 +41,7 @@ use crate::clock::Clock;
 use crate::config::Credential;
 use crate::folder::Folder;
 use crate::observe::Metrics;
+use crate::pace;
 use breaker::Way;
 
 pub use body::UpstreamBody;
@@ -81,6 +83,8 @@ pub struct FeedOptions {
     pub credential: Option<Credential>,
     /// Types of its service index that nugate does not know and passes through all the same.
     pub pass_types: Vec<String>,
+    /// How fast it may be asked, and how fast its bytes may come.
+    pub pace: pace::Upstream,
 }
 
 /// One upstream.

@@ -19,6 +19,7 @@ use super::error::{Kind, UpstreamError, describe};
 use super::fetch::{Fetched, OWN_AGENT, OWN_VIA, drain};
 use super::hosts::Ticket;
 use super::redirect::{self, REDIRECTS_MAX};
+use crate::policy::pacing::Payer;
 
 /// Fields that say what the client wants of a resource.
 const WANTED: [HeaderName; 11] = [
@@ -55,11 +56,12 @@ impl Feed {
     pub async fn pass(&self, request: Pass<'_>) -> Result<Fetched, UpstreamError> {
         let what = describe(&request.method, request.url);
         self.hosts.look(request.url, &what)?;
-        let permit = self.gate.admit(&what).await?;
+        let permit = self.gate.admit(&what, &Payer::Shared).await?;
+        let toll = self.options.pace.toll(&Payer::Shared);
         let asked = (&request.method, request.url, request.size_max);
         let mut ticket = None;
         let answer = self.lead(&request, &mut ticket);
-        let answered = self.answered(asked, permit, answer).await;
+        let answered = self.answered(asked, (permit, toll), answer).await;
         if let (Err(error), Some(ticket)) = (&answered, ticket) {
             ticket.failed(error);
         }

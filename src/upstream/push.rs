@@ -27,6 +27,7 @@ use super::error::{Kind, UpstreamError, describe};
 use super::fetch::{CLIENT_VERSION, OWN_AGENT, OWN_VIA, uri};
 use super::limit::Permit;
 use super::redirect;
+use crate::policy::pacing::Payer;
 
 /// Most pushes to one feed at a time; further ones wait.
 pub(super) const PUSHES_MAX: usize = 16;
@@ -142,7 +143,7 @@ impl Feed {
         if upload.size_hint().lower() > push.size_max {
             return Err(PushError::TooLarge(push.size_max));
         }
-        let permit = self.push_gate.admit(&what).await?;
+        let permit = self.push_gate.admit(&what, &Payer::Shared).await?;
         let ticket = self.hosts.enter_push(push.url, &what)?;
         let (feeder, body) = relay(upload.size_hint().exact());
         let limits = Limits {

@@ -185,6 +185,7 @@ mod tests {
             hold: Duration::ZERO,
             credential: None,
             pass_types: Vec::new(),
+            pace: crate::pace::Upstream::default(),
         })
     }
 

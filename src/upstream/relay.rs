@@ -31,6 +31,7 @@ use super::reach::Reach;
 use super::redirect::{self, REDIRECTS_MAX};
 use super::{FeedOptions, authority};
 use crate::clock::Stopwatch;
+use crate::policy::pacing::Payer;
 
 /// The body of a request on its way through.
 pub type RelayBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -100,7 +101,7 @@ impl Relay {
     /// Passes a request on and waits for the head of its response.
     pub async fn send(&self, request: Relayed) -> Result<Answered, UpstreamError> {
         let what = describe(&request.method, &request.url);
-        let permit = self.gate.admit(&what).await?;
+        let permit = self.gate.admit(&what, &Payer::Shared).await?;
         let watch = Stopwatch::start();
         let limit = self.options.header_timeout;
         let bodiless = request.method == Method::HEAD;
@@ -119,6 +120,7 @@ impl Relay {
         let coded = head.headers.clone();
         head.headers.remove(CONTENT_ENCODING);
         let body = UpstreamBody::new(what, &head, (source, permit), limits)?;
+        let body = body.paying(self.options.pace.toll(&Payer::Shared));
         Ok(Answered {
             status: head.status,
             headers: coded,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, FeedConfig, GenericConfig};
 use crate::observe::Metrics;
+use crate::pace::{self, Lines};
 use crate::policy::http::Lifetimes;
 use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
@@ -59,7 +60,17 @@ pub(in crate::cli) fn store_options(
     }
 }
 
-pub(super) fn feed_options(feed: &FeedConfig) -> FeedOptions {
+/// What clients and feeds may take of the lines.
+pub(super) fn pace_options(config: &Config) -> pace::Options {
+    pace::Options {
+        clients: config.clients,
+        windows: config.bandwidth.iter().map(|limit| limit.window).collect(),
+        time_zone: config.time_zone.clone(),
+    }
+}
+
+/// A feed with these limits.
+pub(super) fn feed_options(feed: &FeedConfig, pace: pace::Upstream) -> FeedOptions {
     FeedOptions {
         name: feed.name.clone(),
         url: feed.url.clone(),
@@ -79,11 +90,12 @@ pub(super) fn feed_options(feed: &FeedConfig) -> FeedOptions {
         extra_roots: Vec::new(),
         credential: feed.auth.credential.clone(),
         pass_types: feed.pass_types.clone(),
+        pace,
     }
 }
 
 /// The generic routes. They share the limits of the feed, and nothing else of it.
-pub(super) fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
+pub(super) fn routes(config: &Config, lines: &Lines) -> Result<Vec<Route>, StartError> {
     let of = |raw: &GenericConfig| {
         let options = RouteOptions {
             name: raw.name.clone(),
@@ -113,6 +125,7 @@ pub(super) fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
             extra_roots: Vec::new(),
             credential: None,
             pass_types: Vec::new(),
+            pace: lines.towards(config.feed.rate),
         };
         Route::new(options, upstream).map_err(|source| StartError::Route {
             name: raw.name.clone(),

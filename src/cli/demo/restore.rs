@@ -174,6 +174,7 @@ impl Client {
             extra_roots: Vec::new(),
             credential: None,
             pass_types: Vec::new(),
+            pace: crate::pace::Upstream::default(),
         })?;
         Ok(Self {
             feed,

@@ -44,6 +44,8 @@ pub struct Turns {
     each: Option<Valves>,
     /// Most tickets of one client at a time.
     queue_max: usize,
+    /// Units of one turn where neither says so.
+    slice: u64,
     /// Clients whose turn may come: those that are waited for, then the background.
     rings: [VecDeque<Payer>; 2],
     /// Clients whose own rate is used up, by the time when it is not.
@@ -105,11 +107,20 @@ impl Turns {
             line: line.map(|quota| Valve::new(quota, Duration::ZERO)),
             each: each.map(Valves::new),
             queue_max,
+            slice: u64::MAX,
             rings: Default::default(),
             resting: BTreeMap::new(),
             flows: HashMap::new(),
             passed_over: 0,
             tickets: 0,
+        }
+    }
+
+    /// A queue without a line: one unit is a turn.
+    pub fn one_by_one(queue_max: usize) -> Self {
+        Self {
+            slice: 1,
+            ..Self::new(None, None, queue_max)
         }
     }
 
@@ -248,7 +259,7 @@ impl Turns {
     fn quantum(&self) -> u64 {
         let many = self.rings[0].len() + self.rings[1].len();
         let line = self.line.as_ref();
-        let line = line.map_or(u64::MAX, |line| line.quota().slice_of(many, ROUND));
+        let line = line.map_or(self.slice, |line| line.quota().slice_of(many, ROUND));
         let each = self.each.as_ref();
         line.min(each.map_or(u64::MAX, |each| each.quota().slice))
     }

@@ -34,6 +34,7 @@ pub use self::users::UsersError;
 use crate::config::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
 use crate::entry::Digest;
 use crate::observe::Metrics;
+use crate::policy::pacing::Payer;
 use crate::server::handle::Ends;
 
 /// The header in which NuGet clients send a key when they push, unlist or relist.
@@ -142,6 +143,18 @@ impl Access {
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             waiting: Semaphore::new(WAITING_MAX),
             metrics,
+        }
+    }
+
+    /// Whose share a request is of: a known client's own, wherever it comes from, else that of its
+    /// address.
+    pub(in crate::server) fn payer(&self, ends: Ends, parts: &Parts, verdict: &Verdict) -> Payer {
+        match &verdict.who {
+            Some(who) => Payer::User(Arc::clone(who)),
+            None => {
+                let client = Client::of(ends.peer.ip(), &parts.headers, &self.rules.proxies);
+                Payer::Client(client.key())
+            }
         }
     }
 

@@ -107,6 +107,7 @@ fn options(url: &Url) -> FeedOptions {
         extra_roots: Vec::new(),
         credential: None,
         pass_types: Vec::new(),
+        pace: crate::pace::Upstream::default(),
     }
 }
 

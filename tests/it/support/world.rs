@@ -13,7 +13,9 @@ use nugate::nuget::publish::Publish;
 use nugate::nuget::service_index::WebLinks;
 use nugate::nuget::v2::V2Source;
 use nugate::observe::Metrics;
+use nugate::pace::{self, Lines};
 use nugate::policy::class::{Freshness, Network};
+use nugate::policy::pacing::Rate;
 use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use nugate::proxy::{Options, Parts, Proxy};
 use nugate::server::access::Access;
@@ -35,6 +37,9 @@ pub struct Settings {
     pub options: Options,
     pub bases: BaseRules,
     pub feed: FeedOptions,
+    /// The most bytes a second of the feed.
+    pub rate: Option<Rate>,
+    pub pace: pace::Options,
     pub limits: Limits,
     pub patience: Duration,
     pub quota: Quota,
@@ -104,9 +109,14 @@ impl World {
             damaged: metrics.damaged_bodies.clone(),
             unsynced: metrics.unsynced_bodies.clone(),
         };
+        let lines = Lines::new(&self.settings.pace, &self.clock, &metrics).unwrap();
+        let feed = FeedOptions {
+            pace: lines.towards(self.settings.rate),
+            ..self.settings.feed.clone()
+        };
         let parts = Parts {
             store: Store::open(store).await.unwrap(),
-            feed: Feed::new(self.settings.feed.clone()).unwrap(),
+            feed: Feed::new(feed).unwrap(),
             clock: self.clock.clone(),
             metrics,
             options: self.settings.options.clone(),
@@ -121,6 +131,7 @@ impl World {
                 .with_patience(self.settings.patience)
                 .with_v2(self.settings.options.v2)
                 .with_access(Arc::new(access))
+                .with_pace(lines.clients)
                 .with_raw(raw),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -308,11 +319,14 @@ pub fn settings(index: &str) -> Settings {
             extra_roots: Vec::new(),
             credential: None,
             pass_types: Vec::new(),
+            pace: pace::Upstream::default(),
         },
         limits: Limits {
             shutdown_timeout: Duration::from_secs(10),
             ..Limits::default()
         },
+        rate: None,
+        pace: pace::Options::default(),
         access: AccessConfig::open(),
         tls: None,
     }

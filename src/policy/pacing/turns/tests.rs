@@ -43,12 +43,13 @@ impl Body {
 /// Lets bodies through a line until `end`; timers are a millisecond late.
 fn run(turns: &mut Turns, bodies: &mut [Body], end: Duration) {
     let mut tickets = HashMap::new();
-    let join = |turns: &mut Turns, bodies: &[Body], tickets: &mut HashMap<u64, usize>, at: usize| {
-        let body = &bodies[at];
-        let ending = body.left <= 64 * 1024;
-        let ticket = turns.join(&body.payer, body.left, ending).unwrap();
-        tickets.insert(ticket, at);
-    };
+    let join =
+        |turns: &mut Turns, bodies: &[Body], tickets: &mut HashMap<u64, usize>, at: usize| {
+            let body = &bodies[at];
+            let ending = body.left <= 64 * 1024;
+            let ticket = turns.join(&body.payer, body.left, ending).unwrap();
+            tickets.insert(ticket, at);
+        };
     for at in 0..bodies.len() {
         join(turns, bodies, &mut tickets, at);
     }
@@ -117,7 +118,11 @@ fn a_restore_beside_eight_greedy_clients_ends_without_a_stall() {
     run(&mut turns, &mut bodies, Duration::from_secs(200));
     for body in bodies.iter().filter(|body| body.payer == client(9)) {
         // 1.5 MB at a ninth of 250 kB/s are 54 seconds.
-        assert!(body.done.unwrap() < Duration::from_secs(60), "{:?}", body.done);
+        assert!(
+            body.done.unwrap() < Duration::from_secs(60),
+            "{:?}",
+            body.done
+        );
         assert!(body.longest < Duration::from_secs(30), "{:?}", body.longest);
     }
 }
@@ -200,7 +205,13 @@ fn who_leaves_is_forgotten_and_queues_have_an_end() {
     let first = turns.join(&client(1), 1, false).unwrap();
     let second = turns.join(&client(1), 1, false).unwrap();
     assert_eq!(turns.join(&client(1), 1, false), None);
-    assert_eq!(turns.next(now), Next::Grant { ticket: first, units: 1 });
+    assert_eq!(
+        turns.next(now),
+        Next::Grant {
+            ticket: first,
+            units: 1
+        }
+    );
     assert!(matches!(turns.next(now), Next::Wait(_)));
     // It rests; gone, nothing is left of it.
     turns.leave(&client(1), second);
@@ -211,5 +222,11 @@ fn who_leaves_is_forgotten_and_queues_have_an_end() {
     turns.leave(&client(2), fourth);
     assert!(turns.rings[0].len() == 1);
     let later = now + Duration::from_secs(1);
-    assert_eq!(turns.next(later), Next::Grant { ticket: third, units: 1 });
+    assert_eq!(
+        turns.next(later),
+        Next::Grant {
+            ticket: third,
+            units: 1
+        }
+    );
 }

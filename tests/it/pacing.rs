@@ -1,0 +1,405 @@
+//! Shares of a line, and of what may be asked.
+//!
+//! - a download takes as long as its client's rate says, by HTTP/1 (where the kernel sends it) and by
+//!   HTTP/2; all downloads of a client share its rate; others are not concerned
+//! - a feed is not read faster than its rate; the time that takes is nobody's stall
+//! - a restore ends while eight greedy clients go on
+//! - a limit of the evening ends with the evening
+//! - requests of a restore wait for their turn, searches and pushes come again
+//! - who walks through searches or ids that nobody has keeps nothing from others
+//!
+//! Times are bounds from below, which a slow machine keeps too; everything else is order and counts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use http::Method;
+use nugate::clock::Time;
+use nugate::config::ClientsConfig;
+use nugate::demo::{ExampleFeed, Package};
+use nugate::policy::pacing::{Days, Direction, Rate, Window};
+
+use crate::support::client::{self, Response};
+use crate::support::until::until;
+use crate::support::world::Settings;
+use crate::support::{ScriptedUpstream, World};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const LIST: &str = "/v3/flat/example.core/index.json";
+
+fn path(id: &str) -> String {
+    format!("/v3/flat/{id}/1.0.0/{id}.1.0.0.nupkg")
+}
+
+/// Packages of this size, called `pack.0` and so on.
+fn feed(count: usize, size: usize) -> ExampleFeed {
+    let mut feed = ExampleFeed::demo();
+    for number in 0..count {
+        let package = Package::new(&format!("Pack.{number}"), "1.0.0").padded(size);
+        feed.add(package).unwrap();
+    }
+    feed
+}
+
+fn rate(bytes_per_second: u64) -> Option<Rate> {
+    Rate::new(bytes_per_second)
+}
+
+/// Clients are told apart by what a trusted proxy says.
+fn proxied(settings: &mut Settings) {
+    settings.bases.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+}
+
+fn of_client(number: usize) -> (&'static str, String) {
+    ("x-forwarded-for", format!("192.0.2.{number}"))
+}
+
+async fn get_as(addr: SocketAddr, number: usize, path: &str) -> Response {
+    let (name, value) = of_client(number);
+    client::get(addr, path, &[(name, &value)]).await
+}
+
+/// The shortest time for so many bytes at a rate, the burst (a tenth of a second, 16 KiB at least)
+/// left out, and a tenth allowed for what has been taken and is not sent.
+fn least(bytes: usize, rate: u64) -> Duration {
+    let burst = (rate / 10).max(16 * 1024);
+    let millis = (bytes as u64 - burst) * 1000 / rate;
+    Duration::from_millis(millis * 9 / 10)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn downloads_take_as_long_as_the_rate_of_their_client_says() {
+    let world = World::with(feed(1, 200_000), |settings| {
+        proxied(settings);
+        settings.pace.clients.rate = rate(200_000);
+    })
+    .await;
+    let (path, package) = (path("pack.0"), world.nupkg("pack.0", "1.0.0"));
+    client::get(world.addr, &path, &[]).await;
+    world.quiet().await;
+    let started = Instant::now();
+    let one = get_as(world.addr, 1, &path).await;
+    assert!(started.elapsed() >= least(package.len(), 200_000));
+    assert!(one.body == package);
+    // Two of one client share its rate, whatever they speak.
+    let (name, value) = of_client(2);
+    let header = [(name, value.as_str())];
+    let started = Instant::now();
+    let both = tokio::join!(
+        client::get(world.addr, &path, &header),
+        client::get_h2(world.addr, &path, &header)
+    );
+    assert!(started.elapsed() >= least(2 * package.len(), 200_000));
+    assert!(both.0.body == package && both.1.body == package);
+    assert!(
+        world
+            .metric("nugate_pacing_wait_seconds_count{line=\"clients\"}")
+            .await
+            > 0.0
+    );
+    assert!(
+        world
+            .metric("nugate_pacing_waiting{line=\"clients\"}")
+            .await
+            < 1.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_for_its_share_does_not_stall() {
+    let world = World::with(feed(1, 40_000), |settings| {
+        settings.pace.clients.rate = rate(10_000);
+        settings.limits.patience.stall = Duration::from_millis(50);
+    })
+    .await;
+    let package = world.nupkg("pack.0", "1.0.0");
+    for _ in 0..2 {
+        let answer = client::get(world.addr, &path("pack.0"), &[]).await;
+        assert!(answer.body == package);
+        world.quiet().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_is_read_at_its_rate_and_is_not_to_blame_for_it() {
+    let world = World::with(feed(1, 60_000), |settings| {
+        settings.rate = rate(20_000);
+        settings.feed.idle_timeout = Duration::from_millis(50);
+    })
+    .await;
+    // Documents have taken the burst.
+    client::get(world.addr, LIST, &[]).await;
+    let package = world.nupkg("pack.0", "1.0.0");
+    let started = Instant::now();
+    let answer = client::get(world.addr, &path("pack.0"), &[]).await;
+    assert!(started.elapsed() >= least(package.len(), 20_000));
+    assert!(answer.body == package);
+    let asked = world
+        .up
+        .count("/v3-flatcontainer/pack.0/1.0.0/pack.0.1.0.0.nupkg");
+    assert_eq!(asked, 1, "it was not cut and continued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_ends_while_eight_greedy_clients_go_on() {
+    const SMALL: usize = 10;
+    let mut packages = feed(SMALL, 10_000);
+    for number in 0..32 {
+        let package = Package::new(&format!("Large.{number}"), "1.0.0").padded(4_000_000);
+        packages.add(package).unwrap();
+    }
+    let world = World::with(packages, |settings| {
+        proxied(settings);
+        settings.rate = rate(250_000);
+    })
+    .await;
+    client::get(world.addr, LIST, &[]).await;
+    let taken = Arc::new(AtomicU64::new(0));
+    let addr = world.addr;
+    let greedy: Vec<_> = (0..32)
+        .map(|number| {
+            let taken = Arc::clone(&taken);
+            tokio::spawn(async move {
+                let (name, value) = of_client(number % 8);
+                let path = path(&format!("large.{number}"));
+                let mut body = client::open(addr, &path, &[(name, &value)]).await;
+                while let Some(Ok(bytes)) = body.next().await {
+                    taken.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    // All of them are under way.
+    let large = |log: &[crate::support::upstream::Seen]| {
+        let large = log.iter().filter(|seen| seen.path().contains("/large."));
+        large.count() == 32
+    };
+    world.up.wait_for(large).await;
+    until("the line is busy", async || {
+        taken.load(Ordering::Relaxed) > 100_000
+    })
+    .await;
+    let before = bytes_of_feed(&world).await;
+    let paths: Vec<_> = (0..SMALL)
+        .map(|number| path(&format!("pack.{number}")))
+        .collect();
+    let restore = join_all(paths.iter().map(|path| get_as(addr, 100, path)));
+    let answers = tokio::time::timeout(PATIENCE, restore).await.unwrap();
+    let mut restored = 0;
+    for answer in &answers {
+        assert_eq!(answer.status, 200);
+        restored += answer.body.len();
+    }
+    assert!(greedy.iter().all(|task| !task.is_finished()));
+    // A ninth is its share; a third of that is left for the time between request and answer. Without
+    // turns it would have one of 33 slices as long as there is no order among clients.
+    let all = bytes_of_feed(&world).await - before;
+    let share = f64::from(u32::try_from(restored).unwrap()) / all;
+    assert!(share > 1.0 / 27.0, "{restored} of {all}");
+    for task in greedy {
+        task.abort();
+    }
+}
+
+async fn bytes_of_feed(world: &World) -> f64 {
+    world.metric("nugate_upstream_bytes_total").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_evening_ends_with_the_evening() {
+    let world = World::with(feed(1, 300_000), |settings| {
+        // The clock of the tests stands at 08:00 on a Friday in UTC.
+        settings.pace.time_zone = "+09:00".to_owned();
+        settings.pace.windows = vec![Window {
+            rate: Rate::new(1000).unwrap(),
+            direction: Direction::Upstream,
+            from: 17 * 60,
+            to: 20 * 60,
+            days: Days::NONE.with(4, 4),
+        }];
+    })
+    .await;
+    assert_eq!(world.clock.now(), Time::from_millis(1_800_000_000_000));
+    let path = path("pack.0");
+    let download = tokio::spawn({
+        let (addr, path) = (world.addr, path.clone());
+        async move { client::get(addr, &path, &[]).await }
+    });
+    until("it waits", async || {
+        world
+            .metric("nugate_pacing_waiting{line=\"upstream\"}")
+            .await
+            > 0.0
+    })
+    .await;
+    assert!(!download.is_finished());
+    // At 1 kB/s it would take five minutes.
+    world.later(3 * 3600);
+    let answer = tokio::time::timeout(PATIENCE, download).await.unwrap();
+    assert!(answer.unwrap().body == world.nupkg("pack.0", "1.0.0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restores_wait_in_order_and_searches_come_again() {
+    let world = World::with(ExampleFeed::demo(), |settings| {
+        proxied(settings);
+        settings.pace.clients.requests_per_second = 2;
+    })
+    .await;
+    let addr = world.addr;
+    let started = Instant::now();
+    let restore = join_all((0..26).map(|_| get_as(addr, 1, LIST)));
+    let restore = tokio::spawn(restore);
+    until("the burst is over", async || {
+        world
+            .metric("nugate_pacing_waiting{line=\"requests\"}")
+            .await
+            > 0.0
+    })
+    .await;
+    for path in [
+        "/v3/query?q=a",
+        "/v3/autocomplete?q=a",
+        "/api/v2/Search()?searchTerm='a'",
+    ] {
+        let answer = get_as(addr, 1, path).await;
+        assert_eq!(answer.status, 429, "{path}");
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+        assert!(answer.text().contains("clients.requests_per_second"));
+        assert_eq!(get_as(addr, 2, path).await.status == 429, false, "{path}");
+    }
+    let (name, value) = of_client(1);
+    let push = client::call(addr, Method::PUT, "/v3/publish", &[(name, &value)], "x").await;
+    assert_eq!(push.status, 429);
+    assert!(!restore.is_finished());
+    for answer in restore.await.unwrap() {
+        assert_eq!(answer.status, 200);
+    }
+    // Twenty at once, then two a second.
+    assert!(started.elapsed() >= Duration::from_millis(2500));
+    let throttled = |reason| format!("nugate_throttled_total{{reason=\"{reason}\"}}");
+    assert!(world.metric(&throttled("searches")).await > 2.0);
+    assert!(world.metric(&throttled("pushes")).await > 0.0);
+    assert!(world.metric(&throttled("requests")).await < 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_without_end_are_limited_and_others_are_not() {
+    let world = World::with(ExampleFeed::demo(), |settings| {
+        proxied(settings);
+        settings.pace.clients = ClientsConfig {
+            searches_per_second: 1,
+            ..ClientsConfig::default()
+        };
+    })
+    .await;
+    let addr = world.addr;
+    get_as(addr, 2, LIST).await;
+    let known = "/v3/query?q=example";
+    assert_eq!(get_as(addr, 1, known).await.status, 200);
+    world.quiet().await;
+    let started = Instant::now();
+    let mut refused = 0;
+    for number in 0..60 {
+        let answer = get_as(addr, 1, &format!("/v3/query?q=made-up-{number}")).await;
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+            assert!(answer.text().contains("clients.searches_per_second"));
+            refused += 1;
+        } else {
+            assert_eq!(answer.status, 200);
+        }
+    }
+    let searched = world.up.log();
+    let searched = searched
+        .iter()
+        .filter(|seen| seen.path_and_query.contains("made-up"));
+    let searched = u64::try_from(searched.count()).unwrap();
+    // Ten at once, then one a second.
+    assert!(
+        searched <= 10 + started.elapsed().as_secs() + 1,
+        "{searched}"
+    );
+    assert_eq!(searched + refused, 60);
+    // What is stored is answered, and who restores and who is somebody else notices nothing.
+    assert_eq!(get_as(addr, 1, known).await.status, 200);
+    assert_eq!(
+        get_as(addr, 1, "/v3/flat/example.json/index.json")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        get_as(addr, 2, "/v3/query?q=made-up-by-two").await.status,
+        200
+    );
+    // A push is no different.
+    let (name, value) = of_client(1);
+    let push = client::call(addr, Method::PUT, "/v3/publish", &[(name, &value)], "x").await;
+    assert_eq!(push.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_through_ids_keeps_no_restore_waiting() {
+    let up = ScriptedUpstream::demo().await;
+    let world = World::before(up, |settings| {
+        proxied(settings);
+        settings.feed.connections_max = 2;
+    })
+    .await;
+    let addr = world.addr;
+    get_as(addr, 2, "/v3/index.json").await;
+    let above = |number: usize| format!("/v3-flatcontainer/made.up.{number}/index.json");
+    for number in 0..100 {
+        let pause = Duration::from_millis(50);
+        drop(world.up.on(&above(number)).delay(pause));
+    }
+    let walk = tokio::spawn(join_all((0..100).map(move |number| async move {
+        let path = format!("/v3/flat/made.up.{number}/index.json");
+        get_as(addr, 1, &path).await
+    })));
+    world
+        .up
+        .wait_for(|log| log.iter().any(|seen| seen.path().contains("made.up")))
+        .await;
+    for path in [LIST, "/v3/flat/example.json/index.json"] {
+        assert_eq!(get_as(addr, 2, path).await.status, 200);
+    }
+    let walked = world.up.log();
+    let walked = walked.iter().filter(|seen| seen.path().contains("made.up"));
+    // Two under way each time, and two that had their turn in between.
+    assert!(walked.count() < 50, "the restore waited for the walk");
+    assert!(!walk.is_finished());
+    for answer in walk.await.unwrap() {
+        assert_eq!(answer.status, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_of_a_client_wait_for_its_rate() {
+    let world = World::with(ExampleFeed::demo(), |settings| {
+        proxied(settings);
+        settings.pace.clients.fetches_per_second = 2;
+    })
+    .await;
+    let addr = world.addr;
+    get_as(addr, 2, LIST).await;
+    let started = Instant::now();
+    let walk = join_all((0..26).map(async |number| {
+        let path = format!("/v3/flat/made.up.{number}/index.json");
+        get_as(addr, 1, &path).await
+    }));
+    let answers = walk.await;
+    assert!(answers.iter().all(|answer| answer.status == 404));
+    assert!(started.elapsed() >= Duration::from_millis(2500));
+    // What is stored costs nothing.
+    let started = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(get_as(addr, 1, LIST).await.status, 200);
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
