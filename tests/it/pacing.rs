@@ -3,6 +3,7 @@
 //! - a download takes as long as its client's rate says, by HTTP/1 (where the kernel sends it) and by
 //!   HTTP/2; all downloads of a client share its rate; others are not concerned
 //! - a feed is not read faster than its rate; the time that takes is nobody's stall
+//! - clients take turns, however many downloads one of them has
 //! - a restore ends while eight greedy clients go on
 //! - a limit of the evening ends with the evening
 //! - requests of a restore wait for their turn, searches and pushes come again
@@ -195,12 +196,64 @@ async fn a_restore_ends_while_eight_greedy_clients_go_on() {
         restored += answer.body.len();
     }
     assert!(greedy.iter().all(|task| !task.is_finished()));
-    // A ninth is its share; a third of that is left for the time between request and answer. Without
-    // turns it would have one of 33 slices as long as there is no order among clients.
+    // A ninth is its share; a third of that is left for the time between request and answer.
     let all = bytes_of_feed(&world).await - before;
     let share = f64::from(u32::try_from(restored).unwrap()) / all;
     assert!(share > 1.0 / 27.0, "{restored} of {all}");
     for task in greedy {
+        task.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_take_turns_however_much_they_ask() {
+    const CLIENTS: usize = 8;
+    let world = World::with(feed(1, 6_000_000), |settings| {
+        proxied(settings);
+        settings.pace.windows = vec![Window {
+            rate: Rate::new(1_000_000).unwrap(),
+            direction: Direction::Clients,
+            // Not yet.
+            from: 9 * 60,
+            to: 10 * 60,
+            days: Days::ALL,
+        }];
+    })
+    .await;
+    let addr = world.addr;
+    client::get(addr, &path("pack.0"), &[]).await;
+    world.quiet().await;
+    world.later(3600);
+    let taken: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
+    // One has as many downloads as three times all others together.
+    let greedy = (0..CLIENTS).chain(std::iter::repeat_n(0, 20));
+    let downloads: Vec<_> = greedy
+        .map(|number| {
+            let taken = Arc::clone(&taken);
+            tokio::spawn(async move {
+                let (name, value) = of_client(number);
+                let mut body = client::open(addr, &path("pack.0"), &[(name, &value)]).await;
+                while let Some(Ok(bytes)) = body.next().await {
+                    taken[number].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let got = || -> Vec<u64> {
+        let each = taken.iter();
+        each.map(|taken| taken.load(Ordering::Relaxed)).collect()
+    };
+    until("all have begun", async || got().iter().all(|got| *got > 0)).await;
+    let before = got();
+    until("some has come", async || {
+        got().iter().sum::<u64>() > before.iter().sum::<u64>() + 3_000_000
+    })
+    .await;
+    let grown = got().into_iter().zip(before);
+    let grown: Vec<u64> = grown.map(|(after, before)| after - before).collect();
+    let (least, most) = (grown.iter().min().unwrap(), grown.iter().max().unwrap());
+    assert!(*most <= least * 3, "{grown:?}");
+    for task in downloads {
         task.abort();
     }
 }
