@@ -117,22 +117,6 @@ impl Inner {
         state.turns.set_line(rate.map(Quota::bytes), now);
     }
 
-    /// Grants what there is, and says how long there is nothing more while somebody waits.
-    fn dispatch(&self, state: &mut State, now: Duration) -> Option<Duration> {
-        loop {
-            match state.turns.next(now) {
-                Next::Idle => return None,
-                Next::Wait(wait) => return Some(wait),
-                Next::Grant { ticket, units } => {
-                    if let Some(waiter) = state.waiters.get_mut(&ticket) {
-                        waiter.granted = Some(units);
-                        waiter.waker.wake_by_ref();
-                    }
-                }
-            }
-        }
-    }
-
     /// Sees to it that the queue is looked after when `wait` is over.
     fn tend(self: &Arc<Self>, state: &mut State, now: Duration, wait: Duration) {
         let due = now + wait;
@@ -159,12 +143,30 @@ impl Inner {
             let now = self.started.elapsed();
             let mut state = self.state();
             self.look(&mut state, now);
-            let Some(next) = self.dispatch(&mut state, now) else {
+            let Some(next) = state.dispatch(now) else {
                 state.due = None;
                 return;
             };
             state.due = Some(now + next);
             wait = next;
+        }
+    }
+}
+
+impl State {
+    /// Grants what there is, and says how long there is nothing more while somebody waits.
+    fn dispatch(&mut self, now: Duration) -> Option<Duration> {
+        loop {
+            match self.turns.next(now) {
+                Next::Idle => return None,
+                Next::Wait(wait) => return Some(wait),
+                Next::Grant { ticket, units } => {
+                    if let Some(waiter) = self.waiters.get_mut(&ticket) {
+                        waiter.granted = Some(units);
+                        waiter.waker.wake_by_ref();
+                    }
+                }
+            }
         }
     }
 }
@@ -210,8 +212,7 @@ impl Turn {
             granted: None,
         };
         state.waiters.insert(ticket, waiter);
-        let wait = inner.dispatch(state, now);
-        if let Some(wait) = wait {
+        if let Some(wait) = state.dispatch(now) {
             inner.tend(state, now, wait);
         }
         let granted = state.waiters.get(&ticket).and_then(|waiter| waiter.granted);

@@ -42,7 +42,7 @@ impl Zone {
         let zone = match (text, offset(text)) {
             ("local", _) if !Path::new(LOCAL).exists() => Ok(TimeZone::utc()),
             ("local", _) => TimeZone::local(),
-            (_, Some(offset)) => TimeZone::fixed(offset).map_err(|error| error.into()),
+            (_, Some(offset)) => TimeZone::fixed(offset).map_err(Into::into),
             _ => TimeZone::from_posix_tz(text),
         };
         zone.map(Self).map_err(|source| ZoneError {
@@ -55,7 +55,7 @@ impl Zone {
     pub fn offset(&self, time: Time) -> i32 {
         let seconds = i64::try_from(time.as_millis() / 1000).unwrap_or(i64::MAX);
         let found = self.0.find_local_time_type(seconds);
-        found.map_or(0, |found| found.ut_offset())
+        found.map_or(0, tz::LocalTimeType::ut_offset)
     }
 }
 

@@ -149,13 +149,11 @@ impl Access {
     /// Whose share a request is of: a known client's own, wherever it comes from, else that of its
     /// address.
     pub(in crate::server) fn payer(&self, ends: Ends, parts: &Parts, verdict: &Verdict) -> Payer {
-        match &verdict.who {
-            Some(who) => Payer::User(Arc::clone(who)),
-            None => {
-                let client = Client::of(ends.peer.ip(), &parts.headers, &self.rules.proxies);
-                Payer::Client(client.key())
-            }
+        if let Some(who) = &verdict.who {
+            return Payer::User(Arc::clone(who));
         }
+        let client = Client::of(ends.peer.ip(), &parts.headers, &self.rules.proxies);
+        Payer::Client(client.key())
     }
 
     /// Whether clients must say who they are.

@@ -13,8 +13,8 @@ fn client(number: usize) -> Payer {
     Payer::Client(IpAddr::from(u32::try_from(number).unwrap().to_be_bytes()))
 }
 
-fn bytes(rate: u64) -> Option<Quota> {
-    Some(Quota::bytes(Rate::new(rate).unwrap()))
+fn bytes(rate: u64) -> Quota {
+    Quota::bytes(Rate::new(rate).unwrap())
 }
 
 /// A body that asks for more as soon as it gets some.
@@ -78,7 +78,7 @@ fn run(turns: &mut Turns, bodies: &mut [Body], end: Duration) {
 #[test]
 fn two_hundred_clients_get_the_same_and_none_stalls() {
     for rate in [MBIT / 4, MBIT, 100 * MBIT, 1000 * MBIT] {
-        let mut turns = Turns::new(bytes(rate), None, usize::MAX);
+        let mut turns = Turns::new(Some(bytes(rate)), None, usize::MAX);
         // Some have many bodies under way, some one.
         let many = |number| if number % 10 == 0 { 20 } else { 1 };
         let mut bodies: Vec<_> = (0..200)
@@ -107,7 +107,7 @@ fn bodies_of(bodies: &[Body], of: &Body) -> usize {
 
 #[test]
 fn a_restore_beside_eight_greedy_clients_ends_without_a_stall() {
-    let mut turns = Turns::new(bytes(2 * MBIT), None, usize::MAX);
+    let mut turns = Turns::new(Some(bytes(2 * MBIT)), None, usize::MAX);
     let mut bodies: Vec<_> = (1..=8)
         .flat_map(|number| (0..8).map(move |_| client(number)))
         .map(|payer| Body::new(payer, 1 << 30))
@@ -142,7 +142,7 @@ fn what_is_near_its_end_goes_every_other_time() {
 
 #[test]
 fn the_background_has_what_is_left_and_an_eighth() {
-    let mut turns = Turns::new(bytes(MBIT), None, usize::MAX);
+    let mut turns = Turns::new(Some(bytes(MBIT)), None, usize::MAX);
     let mut bodies = [
         Body::new(Payer::Background, 1 << 40),
         Body::new(client(1), 1 << 40),
@@ -154,7 +154,7 @@ fn the_background_has_what_is_left_and_an_eighth() {
     let share = background.got * 100 / (background.got + first.got + second.got);
     assert!((11..=14).contains(&share), "{share} %");
     // Alone it has all of it.
-    let mut turns = Turns::new(bytes(MBIT), None, usize::MAX);
+    let mut turns = Turns::new(Some(bytes(MBIT)), None, usize::MAX);
     let mut alone = [Body::new(Payer::Background, 1 << 40)];
     run(&mut turns, &mut alone, Duration::from_secs(100));
     assert!(alone[0].got >= MBIT * 98, "{}", alone[0].got);
@@ -162,14 +162,14 @@ fn the_background_has_what_is_left_and_an_eighth() {
 
 #[test]
 fn each_client_has_its_own_rate_and_all_share_the_line() {
-    let mut turns = Turns::new(bytes(10 * MBIT), bytes(2 * MBIT), usize::MAX);
+    let mut turns = Turns::new(Some(bytes(10 * MBIT)), Some(bytes(2 * MBIT)), usize::MAX);
     let mut bodies: Vec<_> = (0..3).map(|n| Body::new(client(n), 1 << 40)).collect();
     run(&mut turns, &mut bodies, Duration::from_secs(20));
     for body in &bodies {
         let expected = 2 * MBIT * 20;
         assert!(body.got.abs_diff(expected) <= expected / 50, "{}", body.got);
     }
-    let mut turns = Turns::new(bytes(10 * MBIT), bytes(2 * MBIT), usize::MAX);
+    let mut turns = Turns::new(Some(bytes(10 * MBIT)), Some(bytes(2 * MBIT)), usize::MAX);
     let mut bodies: Vec<_> = (0..10).map(|n| Body::new(client(n), 1 << 40)).collect();
     run(&mut turns, &mut bodies, Duration::from_secs(20));
     for body in &bodies {
@@ -180,7 +180,7 @@ fn each_client_has_its_own_rate_and_all_share_the_line() {
 
 #[test]
 fn a_limit_that_ends_or_changes_counts_at_once() {
-    let mut turns = Turns::new(bytes(MBIT), None, usize::MAX);
+    let mut turns = Turns::new(Some(bytes(MBIT)), None, usize::MAX);
     let now = Duration::from_secs(1);
     let join = |turns: &mut Turns| turns.join(&client(1), 12_500, false).unwrap();
     while matches!(
@@ -193,7 +193,7 @@ fn a_limit_that_ends_or_changes_counts_at_once() {
     turns.set_line(None, now);
     assert!(turns.is_open());
     assert!(matches!(turns.next(now), Next::Grant { .. }));
-    turns.set_line(bytes(MBIT), now);
+    turns.set_line(Some(bytes(MBIT)), now);
     join(&mut turns);
     assert!(matches!(turns.next(now), Next::Grant { units: 12_500, .. }));
 }
