@@ -64,10 +64,10 @@ async fn get_as(addr: SocketAddr, number: usize, path: &str) -> Response {
     client::get(addr, path, &[(name, &value)]).await
 }
 
-/// The shortest time for so many bytes at a rate, the burst (a tenth of a second, 16 KiB at least)
-/// left out, and a tenth allowed for what has been taken and is not sent.
+/// The shortest time for so many bytes at a rate, the burst (a tenth of a second and 16 KiB) left
+/// out, and a tenth for good measure.
 fn least(bytes: usize, rate: u64) -> Duration {
-    let burst = (rate / 10).max(16 * 1024);
+    let burst = rate / 10 + 16 * 1024;
     let millis = (bytes as u64 - burst) * 1000 / rate;
     Duration::from_millis(millis * 9 / 10)
 }

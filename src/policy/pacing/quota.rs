@@ -40,16 +40,17 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Bytes at this rate. After a rest a tenth of a second passes at once: enough for timers that
-    /// wake late on a busy machine. A turn is 16 KiB; less where that would take more than a tenth of
-    /// a second, more where it would take less than two milliseconds.
+    /// Bytes at this rate. A turn is 16 KiB; less where that would take more than a tenth of a second,
+    /// more where it would take less than two milliseconds. After a rest one turn and a tenth of a
+    /// second pass at once, 16 KiB at least: enough for timers that wake late on a busy machine.
     pub fn bytes(rate: Rate) -> Self {
         let tenth = rate.bytes() / 10;
         let small = tenth.clamp(SLICE_MIN, SLICE);
+        let slice = small.max((rate.bytes() / 500).min(SLICE_MAX));
         Self {
             per_second: rate.0,
-            burst: tenth.max(SLICE),
-            slice: small.max((rate.bytes() / 500).min(SLICE_MAX)),
+            burst: (tenth + slice).max(SLICE),
+            slice,
         }
     }
 
@@ -82,9 +83,9 @@ mod tests {
             (quota.slice, quota.burst)
         };
         assert_eq!(of(1_000), (1024, 16 * 1024));
-        assert_eq!(of(125_000), (12_500, 16 * 1024));
-        assert_eq!(of(1_250_000), (16 * 1024, 125_000));
-        assert_eq!(of(125_000_000), (250_000, 12_500_000));
-        assert_eq!(of(1_250_000_000), (256 * 1024, 125_000_000));
+        assert_eq!(of(125_000), (12_500, 25_000));
+        assert_eq!(of(1_250_000), (16 * 1024, 141_384));
+        assert_eq!(of(125_000_000), (250_000, 12_750_000));
+        assert_eq!(of(1_250_000_000), (256 * 1024, 125_262_144));
     }
 }
