@@ -1,0 +1,216 @@
+"""The servers that are compared, each with what it needs to run beside the others."""
+
+import http.client
+import ssl
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nginx
+from machine import Cores
+from process import Process, free_port, until
+
+CONNECTIONS_MAX = 20_000
+# An entity is looked for in memory of this size by those that have no disk.
+MEMORY = "1G"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where servers run: programs by name, cores, the origin's address and the certificate for https."""
+
+    programs: dict[str, str]
+    cores: Cores
+    origin: str
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def pinned(self, name: str, core: int, *arguments: str) -> list[str]:
+        """The command of a program that stays on a core."""
+        command = [self.programs[name], *arguments]
+        if "taskset" in self.programs:
+            return [self.programs["taskset"], "-c", str(core), *command]
+        return command
+
+
+@dataclass
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes = field(repr=False)
+
+
+def ask(port: int, path: str, tls: bool = False) -> Answer:
+    """A GET on this machine, whatever the certificate."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    if tls:
+        trust = ssl._create_unverified_context()
+        client = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=trust)
+    try:
+        client.request("GET", path)
+        answer = client.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+    finally:
+        client.close()
+
+
+class Server(ABC):
+    """One of those that are compared. A folder is all that it keeps."""
+
+    name: str
+    needs: tuple[str, ...]
+
+    def __init__(self, place: Place, folder: Path, tls: bool = False) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.place, self.folder, self.tls = place, folder, tls
+        self.port = free_port()
+        self.process = self.spawn()
+
+    @abstractmethod
+    def spawn(self) -> Process:
+        """Starts it before the origin."""
+
+    @abstractmethod
+    def is_hit(self, answer: Answer) -> bool:
+        """Whether it answered from what it keeps."""
+
+    def rewrites(self) -> bool:
+        """Whether links of documents lead to it."""
+        return False
+
+    def path_ready(self, path: str) -> str:
+        """What is answered with 200 when it is ready to answer `path`."""
+        return path
+
+    @property
+    def base(self) -> str:
+        """Its URL, without a path."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> Answer:
+        """Asks it for a path."""
+        return ask(self.port, path, self.tls)
+
+    def wait(self, path: str) -> None:
+        """Waits until it is ready to answer a path."""
+
+        def answered() -> bool:
+            self.process.check()
+            try:
+                return self.get(self.path_ready(path)).status == 200
+            except OSError:
+                return False
+
+        until(answered, f"{self.name} answers", pause=0.0005)
+
+    def end(self) -> None:
+        """Ends it; what it kept stays."""
+        self.process.end()
+
+
+class Nugate(Server):
+    """nugate as it is without a configuration, its log going to a file."""
+
+    name = "nugate"
+    needs = ("nugate",)
+
+    def spawn(self) -> Process:
+        command = self.place.pinned("nugate", self.place.cores.server, "serve")
+        command += ["--upstream", f"{self.place.origin}/v3/index.json"]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--cache-dir", str(self.folder / "cache")]
+        settings = {
+            "NUGATE_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
+            # All clients have one address.
+            "NUGATE_CONNECTIONS_PER_CLIENT_MAX": str(CONNECTIONS_MAX),
+            # Entries that are made up count for more than there is.
+            "NUGATE_CACHE__SIZE_MAX": "1 TiB",
+            "NUGATE_CACHE__FREE_MIN": "0 B",
+        }
+        if self.tls:
+            settings["NUGATE_TLS__CERTIFICATE"] = str(self.place.certificate)
+            settings["NUGATE_TLS__KEY"] = str(self.place.key)
+        return Process(command, self.folder / "log", **settings)
+
+    def is_hit(self, answer: Answer) -> bool:
+        return "; hit" in answer.headers.get("Cache-Status", "")
+
+    def rewrites(self) -> bool:
+        return True
+
+    def path_ready(self, path: str) -> str:
+        return "/-/ready"
+
+
+class Nginx(Server):
+    """nginx with a cache on the disk and what Debian sets."""
+
+    name = "nginx"
+    needs = ("nginx",)
+    options = nginx.Options()
+
+    def spawn(self) -> Process:
+        tls = (self.place.certificate, self.place.key) if self.tls else None
+        text = nginx.proxy(self.folder, self.port, self.place.origin, self.options, tls)
+        return nginx_process(self.place, self.place.cores.server, self.folder, text)
+
+    def is_hit(self, answer: Answer) -> bool:
+        return answer.headers.get("X-Cache") == "HIT"
+
+    def rewrites(self) -> bool:
+        return self.options.rewrite
+
+
+class NginxOpenFiles(Nginx):
+    """The same, holding files open."""
+
+    name = "nginx, open_file_cache"
+    options = nginx.Options(open_files=True)
+
+
+class NginxRewriting(Nginx):
+    """The same, its links changed for each answer."""
+
+    name = "nginx, sub_filter"
+    options = nginx.Options(rewrite=True)
+
+
+class NginxRewritingTuned(Nginx):
+    """The same, set to what was fastest."""
+
+    name = "nginx, sub_filter tuned"
+    options = nginx.Options(rewrite=True, sendfile=False)
+
+
+class Varnish(Server):
+    """Varnish with its cache in memory. It writes no access log."""
+
+    name = "Varnish"
+    needs = ("varnishd",)
+
+    def spawn(self) -> Process:
+        host, port = self.place.origin.removeprefix("http://").split(":")
+        rules = self.folder / "rules.vcl"
+        rules.write_text(
+            f'vcl 4.1;\nbackend default {{ .host = "{host}"; .port = "{port}"; }}\n'
+            "sub vcl_backend_response { set beresp.ttl = 1d; }\n",
+            encoding="ascii",
+        )
+        command = self.place.pinned("varnishd", self.place.cores.server, "-F", "-j", "none")
+        command += ["-a", f"127.0.0.1:{self.port}", "-f", str(rules), "-s", f"malloc,{MEMORY}"]
+        command += ["-n", str(self.folder / "work"), "-p", "thread_pools=1"]
+        command += ["-p", f"thread_pool_max={CONNECTIONS_MAX}", "-p", "timeout_idle=300"]
+        return Process(command, self.folder / "log")
+
+    def is_hit(self, answer: Answer) -> bool:
+        return len(answer.headers.get("X-Varnish", "").split()) == 2
+
+
+def nginx_process(place: Place, core: int, folder: Path, text: str) -> Process:
+    """An nginx with that configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "nginx.conf"
+    settings.write_text(text, encoding="utf-8")
+    command = place.pinned("nginx", core, "-p", str(folder), "-c", str(settings))
+    return Process([*command, "-e", str(folder / "error.log")], folder / "log")
