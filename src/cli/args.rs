@@ -39,6 +39,9 @@ pub enum Command {
     /// Show the proxy at work with a feed of its own, without a network
     #[command(after_help = EXIT_CODES)]
     Demo(DemoFlags),
+    /// Ask a running daemon whether it is well; for health checks of containers
+    #[command(after_help = EXIT_CODES)]
+    Health(HealthFlags),
     /// Make a private certificate authority and a server certificate
     Cert(CertFlags),
     /// Make a key for a client
@@ -101,6 +104,20 @@ pub struct DemoFlags {
     pub listen: Option<String>,
 }
 
+/// The flags of `health`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct HealthFlags {
+    /// Read the configuration from this file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The address and port where it listens
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Ask whether it serves clients, not only whether it lives
+    #[arg(long)]
+    pub ready: bool,
+}
+
 /// The flags of `cert`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct CertFlags {
@@ -135,6 +152,7 @@ impl Args {
         let inner = match &self.command {
             Some(Command::Serve(inner)) => inner.config.clone(),
             Some(Command::Cache(command)) => command.cache().config.clone(),
+            Some(Command::Health(flags)) => flags.config.clone(),
             Some(_) | None => None,
         };
         inner.or_else(|| self.outer.config.clone())
@@ -143,7 +161,7 @@ impl Args {
     /// The settings that were given, as keys of the table of settings; those behind the command win.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let none = ServeFlags::default();
-        let (demo, cache);
+        let (demo, cache, health);
         let inner = match &self.command {
             Some(Command::Serve(inner)) => inner,
             Some(Command::Demo(flags)) => {
@@ -152,6 +170,13 @@ impl Args {
                     ..ServeFlags::default()
                 };
                 &demo
+            }
+            Some(Command::Health(flags)) => {
+                health = ServeFlags {
+                    listen: flags.listen.clone(),
+                    ..ServeFlags::default()
+                };
+                &health
             }
             Some(Command::Cache(command)) => {
                 cache = ServeFlags {
@@ -211,6 +236,11 @@ mod tests {
             "nugate --config f stats --config g --cache-dir d",
             Some("g"),
             &[("cache.dir", "d")],
+        );
+        check(
+            "nugate health --config f --listen a --ready",
+            Some("f"),
+            &[("listen", "a")],
         );
         check(
             "nugate demo --keep --json --listen a",

@@ -1,18 +1,20 @@
 //! From a configuration to a running daemon.
 
 mod parts;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::cli::descriptors::{self, Shares};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::{Config, FeedConfig, LogFormat};
+use crate::config::{Config, FeedConfig};
 use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::command::{Cache, Running, renew_pins};
 use crate::jobs::discover;
@@ -24,14 +26,14 @@ use crate::proxy::generic::{Generic, GenericParts};
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::access::{Access, UsersError};
 use crate::server::control::Control;
-use crate::server::{
-    self, App, BaseRules, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions,
-};
+use crate::server::{self, App, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions};
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, UpstreamError};
 
-use self::parts::{feed_options, open_store, options, routes};
+use self::parts::{access_format, bases, feed_options, open_store, options, routes};
 pub(in crate::cli) use self::parts::{quota, store_options};
+use self::reload::Hangup;
+pub use self::reload::Source;
 
 /// The longest wait for the store to say how much it holds, which only the greeting tells.
 const COUNTING: Duration = Duration::from_millis(20);
@@ -81,6 +83,8 @@ pub struct Daemon {
     address: SocketAddr,
     app: Arc<App>,
     reload: Reload,
+    hangup: Hangup,
+    source: Option<Source>,
     limits: Limits,
     network: Network,
     totals: Option<Totals>,
@@ -95,6 +99,17 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_on(None, config).await
+    }
+
+    /// The same on a socket that listens already, if there is one; `config.listen` is not used then.
+    ///
+    /// # Errors
+    /// [`StartError`] as described there.
+    pub async fn start_on(
+        socket: Option<std::net::TcpListener>,
+        config: &Config,
+    ) -> Result<Self, StartError> {
         let feed = |settings| Feed::new(feed_options(settings));
         let first = feed(&config.feed)?;
         let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
@@ -111,14 +126,7 @@ impl Daemon {
             rate: config.cache.scrub_rate,
         };
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();
-        let listen_error = |source| StartError::Listen {
-            address: config.listen,
-            source,
-        };
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
+        let (listener, address) = listen(socket, config.listen).await?;
         let raw = Generic::new(GenericParts {
             store: store.clone(),
             clock: Clock::System,
@@ -129,23 +137,17 @@ impl Daemon {
         });
         let group = Box::pin(group(config, feeds, (&store, &metrics))).await;
         let cache = cache(config, store, &group);
-        let bases = BaseRules {
-            public_url: config.public_url.clone(),
-            allowed_hosts: config.allowed_hosts.clone(),
-            trusted_proxies: config.trusted_proxies.clone(),
-        };
-        let app = App::new(group, bases)
+        let app = App::new(group, bases(config))
             .with_v2(config.v2)
             .with_access(Arc::clone(&reload.access))
             .with_raw(raw);
         Ok(Self {
             listener,
             address,
-            app: Arc::new(match access_log(config, &metrics)? {
-                Some(log) => app.with_access_log(log),
-                None => app,
-            }),
+            app: Arc::new(app.with_access_log(access_log(config, &metrics)?)),
             reload,
+            hangup: Hangup::caught(),
+            source: None,
             limits: Limits {
                 connections_max: shares.connections,
                 connections_per_client_max: config.connections_per_client_max as usize,
@@ -159,6 +161,23 @@ impl Daemon {
             cache,
             control: control(config),
         })
+    }
+
+    /// The same, reading its configuration again from this source on SIGHUP.
+    #[must_use]
+    pub fn with_source(self, source: Source) -> Self {
+        let source = Some(source);
+        Self { source, ..self }
+    }
+
+    /// What everything is kept in.
+    pub const fn store(&self) -> &Store {
+        &self.cache.store
+    }
+
+    /// Where everything is counted.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.reload.metrics
     }
 
     /// Where it listens.
@@ -183,6 +202,14 @@ impl Daemon {
         }
         jobs.spawn(self.scrub.run());
         jobs.spawn(renew_pins(self.cache.clone()));
+        let parts = reload::Parts {
+            address: self.address,
+            app: Arc::clone(&app),
+            access: Arc::clone(&self.reload.access),
+            store: self.cache.store.clone(),
+            quota: Arc::clone(&self.cache.quota),
+            metrics: Arc::clone(&self.reload.metrics),
+        };
         if let Some(control) = self.control {
             jobs.spawn(control.run(self.cache));
         }
@@ -193,7 +220,11 @@ impl Daemon {
             let _ = told.send(Stopwatch::start());
         };
         let door = Door::new(self.listener, self.reload.tls.clone());
-        jobs.spawn(self.reload.watch());
+        jobs.spawn(reload::watch(
+            (self.reload, self.hangup),
+            self.source,
+            parts,
+        ));
         let shutdown_timeout = self.limits.shutdown_timeout;
         server::run(door, self.app, self.limits, shutdown).await;
         jobs.shutdown().await;
@@ -211,7 +242,7 @@ impl Daemon {
 fn cache(config: &Config, store: Store, group: &Group) -> Cache {
     Cache {
         store,
-        quota: quota(config),
+        quota: Arc::new(ArcSwap::from_pointee(quota(config))),
         feeds: config.feeds().map(|feed| feed.name.clone()).collect(),
         running: Some(Running {
             group: group.clone(),
@@ -289,16 +320,28 @@ fn edge(config: &Config, metrics: &Arc<Metrics>) -> Result<Reload, StartError> {
     })
 }
 
-/// Whether and how each request is told of; the level is that of the log.
-fn access_log(config: &Config, metrics: &Metrics) -> Result<Option<AccessLog>, StartError> {
-    if !tracing::enabled!(target: "nugate::access", tracing::Level::INFO) {
-        return Ok(None);
-    }
-    let format = match config.log.format {
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
-    };
+/// What tells of each request, or does not yet.
+fn access_log(config: &Config, metrics: &Metrics) -> Result<AccessLog, StartError> {
     let dropped = metrics.log_lines_dropped.clone();
-    let log = AccessLog::start(std::io::stderr(), format, dropped);
-    log.map(Some).map_err(StartError::Log)
+    let log = AccessLog::start(std::io::stderr(), Format::Text, dropped);
+    let log = log.map_err(StartError::Log)?;
+    // A demonstration has no log.
+    let told = tracing::enabled!(target: "nugate::access", tracing::Level::INFO);
+    log.set(access_format(config).filter(|_| told));
+    Ok(log)
+}
+
+/// The socket for clients, and its address.
+async fn listen(
+    socket: Option<std::net::TcpListener>,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = match socket {
+        Some(socket) => TcpListener::from_std(socket),
+        None => TcpListener::bind(address).await,
+    };
+    let listener = listener.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

@@ -7,19 +7,22 @@ pub mod cert;
 pub mod daemon;
 pub mod demo;
 mod descriptors;
+pub mod health;
 pub mod key;
 pub mod logging;
 pub mod manual;
 pub mod serve;
+pub mod supervisor;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use args::{Args, Command};
 use clap::Parser;
+use daemon::Source;
 
 use crate::config::source::process_environment;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, ConfigErrors, Loaded, Sources};
 
 /// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
 /// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found.
@@ -39,16 +42,23 @@ pub fn run() -> ExitCode {
     if let Some(done) = alone {
         return ended(done);
     }
-    let environment = process_environment();
-    let config = Sources::gather(args.config(), environment, args.flags())
-        .and_then(|sources| Config::load(&sources));
-    let config = match config {
-        Ok(config) => config,
+    let loaded = match load(&args) {
+        Ok(loaded) => loaded,
         Err(errors) => {
             let errors = errors.to_string().replace('\n', "\n  ");
             complain(&format!("the configuration is refused\n  {errors}"));
             return ExitCode::from(config::EXIT_CODE);
         }
+    };
+    let config = loaded.config.clone();
+    // Before there is a second thread.
+    let socket = match &args.command {
+        None | Some(Command::Serve(_)) => supervisor::inherited(),
+        Some(_) => Ok(None),
+    };
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(error) => return ended(Err(error)),
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -65,11 +75,25 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(flags)) => runtime
             .block_on(demo::run(&config, flags))
             .map_err(|error| error.to_string()),
-        _ => runtime
-            .block_on(serve::run(&config))
-            .map_err(|error| error.to_string()),
+        Some(Command::Health(flags)) => runtime.block_on(health::run(&config, flags)),
+        _ => {
+            let again = Box::new(move || load(&args));
+            let source = Source {
+                running: loaded,
+                again,
+            };
+            runtime
+                .block_on(serve::run(&config, source, socket))
+                .map_err(|error| error.to_string())
+        }
     };
     ended(done)
+}
+
+/// The configuration as flags, variables and file give it now.
+fn load(args: &Args) -> Result<Loaded, ConfigErrors> {
+    let sources = Sources::gather(args.config(), process_environment(), args.flags())?;
+    Loaded::read(&sources)
 }
 
 fn ended(done: Result<(), String>) -> ExitCode {

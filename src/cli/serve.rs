@@ -1,27 +1,63 @@
 //! `nugate serve`: the daemon, until it is told to stop.
 
 use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::banner::banner;
-use crate::cli::daemon::{Daemon, StartError};
-use crate::cli::logging;
+use crate::cli::daemon::{Daemon, Source, StartError};
+use crate::cli::{logging, supervisor};
 use crate::config::Config;
 
-/// Runs the daemon; prints how clients are pointed at it.
+/// Runs the daemon, on `socket` if there is one; prints how clients are pointed at it.
 ///
 /// # Errors
 /// [`StartError`] when it cannot start.
-pub async fn run(config: &Config) -> Result<(), StartError> {
+pub async fn run(
+    config: &Config,
+    source: Source,
+    socket: Option<TcpListener>,
+) -> Result<(), StartError> {
     logging::start(config.log);
     let stop = stopped();
-    let daemon = Daemon::start(config).await?;
+    let listen_unused = socket.is_some();
+    let daemon = Daemon::start_on(socket, config).await?.with_source(source);
+    if listen_unused {
+        let address = daemon.address();
+        tracing::info!(%address, "the socket of the service manager is used, not `listen`");
+    }
     let text = banner(config, daemon.address(), daemon.totals());
     super::print(&text);
-    daemon.run(stop).await;
+    let metrics = Arc::clone(daemon.metrics());
+    let limit = config.shutdown_timeout;
+    let (begun, ending) = tokio::sync::oneshot::channel();
+    let stop = async {
+        stop.await;
+        supervisor::stopping(limit);
+        let _ = begun.send(());
+    };
+    let told = async {
+        // There is no end to tell of while this waits.
+        if ending.await.is_ok() {
+            supervisor::count_down(&metrics).await;
+        }
+        std::future::pending().await
+    };
+    let alive = supervisor::live(daemon.store().clone());
+    supervisor::ready(daemon.address());
+    tokio::select! {
+        () = daemon.run(stop) => {}
+        () = beside(alive, told) => {}
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Both, for ever.
+async fn beside(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::join!(one, other);
 }
 
 /// Resolves at SIGINT or SIGTERM; a second one ends the process at once. Both are caught from the

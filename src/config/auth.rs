@@ -164,6 +164,11 @@ impl Auth {
             .map_or(&[], |credential| &credential.hosts)
     }
 
+    /// The hosts that are written down for it, whether there is a credential or not.
+    pub(super) fn listed(&self) -> &[String] {
+        &self.hosts
+    }
+
     fn resolve(&self, environment: &[(String, String)]) -> Result<Option<Credential>, Mistake> {
         let Some(scheme) = self.scheme()? else {
             return Ok(None);
@@ -234,7 +239,7 @@ impl Auth {
     }
 
     /// The names of the settings that give the secret.
-    fn given(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
         let set = [
             self.password.is_some(),
             self.variable.is_some(),

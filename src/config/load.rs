@@ -44,12 +44,14 @@ impl Config {
 
     /// Tells where each value comes from, in the order of the documentation.
     pub fn explain(sources: &Sources) -> Result<Vec<Origin>, ConfigErrors> {
-        read(sources).map(|(_, origins)| origins)
+        let (config, raw) = read(sources)?;
+        let keys = keys(&config);
+        Ok(keys.map(|key| origin(key, &config, &raw)).collect())
     }
 
     /// A configuration to read the defaults into.
     #[expect(clippy::expect_used, reason = "the text of this URL is a constant")]
-    fn blank() -> Self {
+    pub(super) fn blank() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             public_url: None,
@@ -107,7 +109,8 @@ impl Config {
     }
 }
 
-fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
+/// The configuration, and everything that was written for it.
+pub(super) fn read(sources: &Sources) -> Result<(Config, RawConfig), ConfigErrors> {
     let mut raw = RawConfig::default();
     let defaults = format_defaults();
     raw.add_file("default", &defaults);
@@ -158,16 +161,7 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
         }
     }
     if raw.errors.is_empty() {
-        let origins = settings()
-            .flat_map(|setting| {
-                let names = names(setting, &config);
-                let all = (&config, &raw);
-                names
-                    .into_iter()
-                    .map(move |name| origin(setting, name, all))
-            })
-            .collect();
-        Ok((config, origins))
+        Ok((config, raw))
     } else {
         Err(ConfigErrors(raw.errors))
     }
@@ -240,21 +234,40 @@ fn names<'c>(setting: &Setting, config: &'c Config) -> Vec<Option<&'c str>> {
     }
 }
 
-fn origin(
-    setting: &'static Setting,
-    name: Option<&str>,
-    (config, raw): (&Config, &RawConfig),
-) -> Origin {
-    let key = setting.key.replace("NAME", name.unwrap_or_default());
+/// A setting, and the feed or route that it is of, if it is of one.
+pub(super) type Keyed<'c> = (&'static Setting, Option<&'c str>);
+
+/// All settings in the order of the documentation, those of feeds and routes for each of them.
+pub(super) fn keys(config: &Config) -> impl Iterator<Item = Keyed<'_>> {
+    settings().flat_map(|setting| {
+        let names = names(setting, config);
+        names.into_iter().map(move |name| (setting, name))
+    })
+}
+
+/// The key with the name in it.
+pub(super) fn key_of((setting, name): Keyed<'_>) -> String {
+    setting.key.replace("NAME", name.unwrap_or_default())
+}
+
+/// What counts of all that was written for a setting.
+pub(super) fn winner<'r>(keyed: Keyed<'_>, raw: &'r RawConfig) -> Option<&'r Written> {
+    let (setting, name) = keyed;
+    let key = key_of(keyed);
     let route = setting.key.starts_with(generic::PREFIX);
-    let winner = raw.written.iter().rfind(|written| {
+    raw.written.iter().rfind(|written| {
         let same = if route {
             written.key == key
         } else {
             written.feed().is_none_or(|feed| Some(feed) == name)
         };
         written.setting.key == setting.key && same
-    });
+    })
+}
+
+fn origin(keyed: Keyed<'_>, config: &Config, raw: &RawConfig) -> Origin {
+    let (setting, _) = keyed;
+    let winner = winner(keyed, raw);
     let value = match winner {
         Some(written) => written.value.shown_for(setting),
         None if setting.key == "cache.dir" => {
@@ -263,7 +276,7 @@ fn origin(
         None => String::new(),
     };
     Origin {
-        key,
+        key: key_of(keyed),
         value,
         place: winner.map_or(Place::Default, |written| written.place.clone()),
     }

@@ -17,7 +17,7 @@ use super::table::settings;
 const SHOWN_MAX: usize = 80;
 
 /// A value as written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     /// A string of the file.
     Text(String),

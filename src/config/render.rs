@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 /// All settings as a Markdown table.
 pub fn render_reference() -> String {
     let mut text = String::from(
-        "| Key | Default | Allowed | Variable, flag | Meaning |\n|---|---|---|---|---|\n",
+        "| Key | Default | Allowed | Variable, flag | Live | Meaning |\n|---|---|---|---|---|---|\n",
     );
     for setting in settings() {
         let default = if setting.default.is_empty() {
@@ -34,6 +34,7 @@ pub fn render_reference() -> String {
             default,
             setting.allowed(),
             ways.join(", "),
+            if setting.is_live() { "yes" } else { "no" }.to_owned(),
             setting.doc.to_owned(),
         ];
         let _ = writeln!(text, "| {} |", cells.join(" | "));

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -57,10 +57,13 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people: fields as `name=value`.
-    Text,
+    Text = 1,
     /// A JSON object a line.
-    Json,
+    Json = 2,
 }
+
+/// In place of a format: nothing is written.
+const OFF: u8 = 0;
 
 /// Where lines are put. Dropping it writes what waits.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Shared {
     waiting: ArrayQueue<Line>,
+    /// A [`Format`], or [`OFF`].
+    format: AtomicU8,
     asleep: AtomicBool,
     over: AtomicBool,
 }
@@ -89,6 +94,7 @@ impl AccessLog {
     {
         let shared = Arc::new(Shared {
             waiting: ArrayQueue::new(WAITING_MAX),
+            format: AtomicU8::new(format as u8),
             asleep: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
@@ -96,13 +102,24 @@ impl AccessLog {
         let name = "access-log".to_owned();
         let joined = std::thread::Builder::new()
             .name(name)
-            .spawn(move || write_all(&theirs, out, format))?;
+            .spawn(move || write_all(&theirs, out))?;
         Ok(Self {
             shared,
             writer: joined.thread().clone(),
             joined: Some(joined),
             dropped,
         })
+    }
+
+    /// Writes lines of this format from now on, or none.
+    pub fn set(&self, format: Option<Format>) {
+        let format = format.map_or(OFF, |format| format as u8);
+        self.shared.format.store(format, Ordering::Relaxed);
+    }
+
+    /// Whether lines are written.
+    pub fn is_on(&self) -> bool {
+        self.shared.format.load(Ordering::Relaxed) != OFF
     }
 
     /// Puts a line into the queue.
@@ -130,7 +147,7 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_all(shared: &Shared, mut out: impl Write, format: Format) {
+fn write_all(shared: &Shared, mut out: impl Write) {
     let mut block = Vec::new();
     loop {
         let over = shared.over.load(Ordering::SeqCst);
@@ -138,9 +155,10 @@ fn write_all(shared: &Shared, mut out: impl Write, format: Format) {
         while lines < BATCH
             && let Some(line) = shared.waiting.pop()
         {
-            match format {
-                Format::Text => line.text(&mut block),
-                Format::Json => line.json(&mut block),
+            if shared.format.load(Ordering::Relaxed) == Format::Json as u8 {
+                line.json(&mut block);
+            } else {
+                line.text(&mut block);
             }
             lines += 1;
         }

@@ -164,7 +164,7 @@ series! {
     access = counters "nugate_access_total" ["outcome"]
         "Requests while access is restricted, by outcome: known, anonymous, open, challenged, failed, forbidden, limited, busy";
     reloads = counters "nugate_reloads_total" ["outcome"]
-        "Changes of the files of the certificate and of the users, by outcome: used, refused";
+        "Changes of the configuration, of the files of the certificate and of the users, by outcome: used, refused";
     upstream_requests = counters "nugate_upstream_requests_total" ["feed", "resource", "outcome"]
         "Requests to upstreams, by status class or kind of failure";
     upstream_seconds = seconds "nugate_upstream_duration_seconds" ["feed"]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use moka::sync::Cache;
 use url::Url;
 
@@ -19,7 +20,7 @@ use crate::proxy::error::Error;
 use crate::proxy::fill::Fill;
 use crate::proxy::flight::{Flights, Seat};
 use crate::proxy::locate::bases_note;
-use crate::proxy::options::Options;
+use crate::proxy::options::{Live, Options};
 use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::parts::Parts;
 use crate::proxy::silence::Silence;
@@ -47,6 +48,7 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) options: Options,
+    pub(super) live: Live,
     pub(super) flights: Arc<Flights>,
     pub(super) views: Views,
     pub(super) discovery: Discovery,
@@ -67,7 +69,10 @@ impl Engine {
         metrics: Arc<Metrics>,
         mut options: Options,
     ) -> Arc<Self> {
-        options.freshness = feed.lifetimes(options.freshness);
+        let live = Live {
+            freshness: ArcSwap::from_pointee(feed.lifetimes(options.freshness)),
+            push_key: ArcSwapOption::new(options.push_key.take().map(Arc::new)),
+        };
         let feed = feed.observed(clock.clone(), Arc::clone(&metrics));
         let older = store
             .recall(&bases_note(feed.name()))
@@ -94,6 +99,7 @@ impl Engine {
             clock,
             metrics,
             options,
+            live,
         })
     }
 

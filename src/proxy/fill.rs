@@ -111,7 +111,7 @@ impl Fill {
         let seen = self.seen.as_deref().filter(|_| !deleted);
         let now = self.engine.clock.now();
         let kind = (rule.class, rule.negative);
-        match absorb(answer, seen, kind, &self.engine.options.freshness, now) {
+        match absorb(answer, seen, kind, &self.engine.freshness(), now) {
             Step::Replace => match self.receive(&located, fetched, part).await {
                 Err(missed) if missed.again => self.receive_anew(&located, missed).await,
                 flown => flown,

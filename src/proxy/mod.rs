@@ -40,7 +40,7 @@ use std::time::Duration;
 pub use again::{Again, Continued};
 pub use error::Error;
 pub use flight::Seat;
-pub use options::Options;
+pub use options::{Options, Tuning};
 pub use pass::{PASSED, PassReply, PassRequest};
 pub use peek::Peek;
 pub use publish::{PublishError, Relayed, Submission};
@@ -163,7 +163,7 @@ impl Proxy {
             &Question {
                 key,
                 class: request.target.rule.class,
-                freshness: &options.freshness,
+                freshness: &self.0.freshness(),
                 network: options.network,
                 directives,
                 outdated: entry.is_some_and(|entry| self.is_outdated(request, entry)),
@@ -270,7 +270,7 @@ impl Proxy {
     fn may_stand_in(&self, entry: &Entry, request: &Request) -> bool {
         let rule = request.target.rule;
         let (kind, now) = ((rule.class, rule.negative), self.0.clock.now());
-        let freshness = &self.0.options.freshness;
+        let freshness = &self.0.freshness();
         // Who pushed a version a moment ago waits for it.
         !self.is_outdated(request, entry)
             && absorb(Answer::Unavailable, Some(entry), kind, freshness, now) == Step::ServeStale
@@ -319,7 +319,7 @@ impl Proxy {
         let entry = engine.lookup(&key).await;
         let due = entry.as_deref().is_some_and(|entry| {
             let age = engine.clock.now().since(entry.checked_at);
-            age >= engine.options.freshness.index.fresh / 2
+            age >= engine.freshness().index.fresh / 2
         });
         if due && engine.options.network == Network::Online {
             engine.refresh(&key, &target, entry);

@@ -149,8 +149,8 @@ impl Engine {
         let push = Push {
             method: submission.method.clone(),
             url,
-            headers: match &self.options.push_key {
-                Some(key) if submission.vouched => submission.headers.clone().or_key(key),
+            headers: match self.live.push_key.load_full() {
+                Some(key) if submission.vouched => submission.headers.clone().or_key(&key),
                 _ => submission.headers.clone(),
             },
             size_max: self.options.package_size_max,

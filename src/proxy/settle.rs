@@ -276,8 +276,8 @@ impl Fill {
         }
         let rule = self.target.rule;
         let kind = (rule.class, rule.negative);
-        let freshness = &self.engine.options.freshness;
-        let step = absorb(missed.answer, self.seen.as_deref(), kind, freshness, now);
+        let freshness = self.engine.freshness();
+        let step = absorb(missed.answer, self.seen.as_deref(), kind, &freshness, now);
         match &self.seen {
             Some(seen) if step == Step::ServeStale && seen.is_absent() => {
                 failed(Error::RememberedNotFound, "stale")

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use moka::sync::Cache;
 
 use crate::group::Group;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, Format};
 use crate::proxy::Proxy;
 use crate::proxy::generic::Generic;
 use crate::server::access::Access;
@@ -24,7 +25,7 @@ const SESSION_LIFE: Duration = Duration::from_secs(3600);
 pub struct App {
     pub(super) group: Group,
     pub(super) raw: Option<Generic>,
-    pub(super) bases: BaseRules,
+    pub(super) bases: ArcSwap<BaseRules>,
     pub(super) access: Arc<Access>,
     pub(super) ready: AtomicBool,
     pub(super) requests: AtomicU64,
@@ -49,7 +50,7 @@ impl App {
         Self {
             group,
             raw: None,
-            bases,
+            bases: ArcSwap::from_pointee(bases),
             access: Arc::default(),
             ready: AtomicBool::new(true),
             requests: AtomicU64::new(0),
@@ -92,6 +93,18 @@ impl App {
     pub fn with_raw(self, raw: Generic) -> Self {
         let raw = Some(raw);
         Self { raw, ..self }
+    }
+
+    /// Builds links by other rules from now on.
+    pub fn set_bases(&self, bases: BaseRules) {
+        self.bases.store(Arc::new(bases));
+    }
+
+    /// Tells of each request in this way from now on, or not at all; needs [`Self::with_access_log`].
+    pub fn set_access_log(&self, format: Option<Format>) {
+        if let Some(log) = &self.log {
+            log.set(format);
+        }
     }
 
     /// Waits until everything answered so far is stored.

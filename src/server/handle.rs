@@ -97,7 +97,8 @@ impl App {
         parts: &http::request::Parts,
     ) -> Result<Verdict, Response<ResponseBody>> {
         strict::check(parts).map_err(|refusal| unwelcome(parts, refusal))?;
-        let verdict = self.access.admit(ends, parts, self.bases.prefix()).await;
+        let bases = self.bases.load_full();
+        let verdict = self.access.admit(ends, parts, bases.prefix()).await;
         verdict.map_err(access::Refusal::respond)
     }
 
@@ -161,7 +162,7 @@ impl App {
 
     /// The path without the prefix of `public_url`.
     pub(super) fn below_prefix<'a>(&self, path: &'a str) -> &'a str {
-        path.strip_prefix(self.bases.prefix())
+        path.strip_prefix(self.bases.load().prefix())
             .filter(|rest| rest.starts_with('/'))
             .unwrap_or(path)
     }
@@ -175,7 +176,7 @@ impl App {
             .headers
             .get(HOST)
             .and_then(|value| value.to_str().ok());
-        self.bases.base_of(&Origin {
+        self.bases.load().base_of(&Origin {
             host: host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)),
             headers: &parts.headers,
             peer: ends.peer.ip().to_canonical(),
@@ -286,7 +287,7 @@ impl App {
             .request_seconds
             .with_label_values(&[answer.resource]);
         seconds.observe(elapsed.as_secs_f64());
-        let Some(log) = &self.log else {
+        let Some(log) = self.log.as_ref().filter(|log| log.is_on()) else {
             return;
         };
         log.put(Line {

@@ -1,19 +1,12 @@
 //! Files that are read again when they change: certificates and users.
 //!
-//! Contents are compared, not times: orchestrators replace links, and editors keep times. SIGHUP
-//! makes it happen at once.
+//! Contents are compared, not times: orchestrators replace links, and editors keep times.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::observe::Metrics;
 use crate::server::access::Access;
 use crate::server::tls::{Reloaded, Tls};
-
-/// How often the files are looked at.
-const INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is read again.
 #[derive(Clone)]
@@ -27,36 +20,9 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// Looks at the files for ever, every few seconds and on SIGHUP. The signal is caught from the
-    /// call on; where it cannot be, it keeps its usual effect.
-    pub fn watch(self) -> impl Future<Output = ()> {
-        let hangup = signal(SignalKind::hangup());
-        async move {
-            let mut hangup = hangup.ok();
-            loop {
-                let signalled = async {
-                    match &mut hangup {
-                        Some(hangup) => drop(hangup.recv().await),
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = tokio::time::sleep(INTERVAL) => {}
-                    () = signalled => tracing::info!("SIGHUP: files are read again"),
-                }
-                let this = self.clone();
-                if tokio::task::spawn_blocking(move || this.once())
-                    .await
-                    .is_err()
-                {
-                    tracing::error!("reading the files again failed");
-                }
-            }
-        }
-    }
-
-    /// Looks at the files once; what cannot be used is logged, and what was in use stays.
-    fn once(&self) {
+    /// Looks at the files; what cannot be used is logged, and what was in use stays. Blocks on the
+    /// disk.
+    pub fn once(&self) {
         let counted = |outcome| {
             let reloads = &self.metrics.reloads;
             reloads.with_label_values(&[outcome]).inc();

@@ -140,6 +140,13 @@ impl Evictor {
         Ok(self.goal.is_some())
     }
 
+    /// Keeps no more than this from the next step on.
+    pub(super) fn limit(&mut self, quota: Quota) {
+        self.quota = quota;
+        self.goal = None;
+        self.exhausted = None;
+    }
+
     /// Removes a few entries towards `goal`, whatever the quota says, and keeps `totals` right.
     pub(super) fn evict(
         &mut self,

@@ -48,6 +48,7 @@ use self::error::blocking;
 use self::folder::Folder;
 use self::health::Health;
 use self::index::Index;
+use self::order::Task;
 use crate::clock::Clock;
 use crate::entry::{Entry, Kept, Key, Stored};
 
@@ -307,6 +308,11 @@ impl Store {
     /// How much the store holds, once it has been counted after opening.
     pub async fn counted(&self) -> Result<Totals, StoreError> {
         self.0.index.counted().await
+    }
+
+    /// Keeps no more than this from now on; what is too much goes in small steps.
+    pub async fn limit(&self, quota: Quota) -> Result<(), StoreError> {
+        self.0.index.order(Task::Limit(quota)).await.map(drop)
     }
 
     /// Whether the last run on this directory was cut off: by a crash, a kill or a power cut.

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use super::evict::{Evicted, Goal};
+use super::quota::Quota;
 use super::table::Totals;
 use crate::clock::Time;
 use crate::entry::{Digest, Entry, Kept, Key};
@@ -43,6 +44,8 @@ pub(super) enum Task {
     Unpin(String),
     /// Remove a few entries, whatever the quota says; what went is put there.
     Evict(Goal, Arc<Mutex<Evicted>>),
+    /// Keep no more than this from now on.
+    Limit(Quota),
     /// Nothing; answered after everything before it is committed.
     Sync,
     /// Answered after everything before it is committed and the database is closed.

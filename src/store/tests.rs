@@ -369,6 +369,26 @@ async fn what_was_not_used_for_longest_makes_room() {
 }
 
 #[tokio::test]
+async fn a_new_limit_counts_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_limit(dir.path(), 100_000).await;
+    for number in 1..=3 {
+        keep(&store, &format!("f/{number}"), 30_000, number).await;
+    }
+    let smaller = Quota {
+        size_max: 40_000,
+        ..Quota::NONE
+    };
+    store.limit(smaller).await.unwrap();
+    settle(&store).await;
+    assert_eq!(store.totals().bodies_bytes, 30_000);
+    store.limit(Quota::NONE).await.unwrap();
+    keep(&store, "f/4", 30_000, 4).await;
+    settle(&store).await;
+    assert_eq!(store.totals().bodies_bytes, 60_000);
+}
+
+#[tokio::test]
 async fn a_body_goes_when_the_last_entry_that_names_it_is_written_anew() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;

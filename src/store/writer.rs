@@ -242,6 +242,10 @@ impl Writer {
                 self.evictor.learn_pins(&self.db);
                 Ok(answer)
             }
+            Task::Limit(quota) => {
+                self.evictor.limit(*quota);
+                Ok(answer)
+            }
             Task::Evict(goal, evicted) => {
                 let mut totals = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
                 let went = self.evictor.evict(&mut self.db, &mut totals, goal.clone());
@@ -351,9 +355,12 @@ fn carry_out(
         Task::Pin(name, prefixes) => pins::put(db, name, prefixes),
         Task::Unpin(name) => pins::remove(db, name),
         // Done after the commit: entries of the same batch may name the body.
-        Task::RemoveOrphan(_) | Task::Replace(_) | Task::Evict(..) | Task::Sync | Task::Close => {
-            Ok(0)
-        }
+        Task::RemoveOrphan(_)
+        | Task::Replace(_)
+        | Task::Evict(..)
+        | Task::Limit(_)
+        | Task::Sync
+        | Task::Close => Ok(0),
     }
 }
 

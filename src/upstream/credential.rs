@@ -6,6 +6,7 @@
 //! without, even if it leads back: the path was then chosen by somebody else.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +14,11 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::{Origin, Url};
 
+use super::{Feed, FeedOptions, Kind, UpstreamError};
 use crate::config::{Credential, Scheme};
 
 /// A credential as a header field, and the origins that get it.
-pub(super) struct Authorizer {
+pub struct Authorizer {
     name: HeaderName,
     value: HeaderValue,
     origins: Vec<Origin>,
@@ -54,6 +56,46 @@ impl Authorizer {
 
     fn is_for(&self, url: &Url) -> bool {
         self.origins.contains(&url.origin())
+    }
+}
+
+/// What the credential of a feed becomes, if there is one.
+pub(super) fn authorizer(options: &FeedOptions) -> Result<Option<Arc<Authorizer>>, UpstreamError> {
+    let Some(credential) = &options.credential else {
+        return Ok(None);
+    };
+    if options.url.scheme() == "http" {
+        tracing::warn!(
+            feed = options.name,
+            "the credential is sent in clear text: the feed is http"
+        );
+    }
+    let authorizer = Authorizer::new(credential, &options.url).map_err(|why| {
+        let what = format!("feed {}", options.name);
+        UpstreamError::new(Kind::Protocol, &what, why)
+    })?;
+    Ok(Some(Arc::new(authorizer)))
+}
+
+impl Feed {
+    /// What another credential would become.
+    ///
+    /// # Errors
+    /// When no header can carry it.
+    pub fn authorizer(
+        &self,
+        credential: Option<Credential>,
+    ) -> Result<Option<Arc<Authorizer>>, UpstreamError> {
+        let options = self.options.clone();
+        authorizer(&FeedOptions {
+            credential,
+            ..options
+        })
+    }
+
+    /// Sends this with the questions that begin from now on.
+    pub fn authorize_by(&self, authorizer: Option<Arc<Authorizer>>) {
+        self.authorizer.store(authorizer);
     }
 }
 

@@ -236,7 +236,8 @@ impl Feed {
             allowed: request.allowed_hosts,
             patterns: &self.options.redirect_hosts,
         };
-        let mut trail = Trail::new(self.authorizer.as_ref());
+        let authorizer = self.authorizer.load_full();
+        let mut trail = Trail::new(authorizer.as_deref());
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
             let what = describe(&request.method, &url);

@@ -33,6 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use rustls::pki_types::CertificateDer;
 use url::Url;
 
@@ -44,6 +45,7 @@ use breaker::Way;
 
 pub use body::UpstreamBody;
 pub use checksum::{Algorithm, Checksum, checksums};
+pub use credential::Authorizer;
 pub use error::{Kind, UpstreamError};
 pub use fetch::{ClientIdentity, Encoding, Fetch, Fetched};
 pub use pass::Pass;
@@ -94,7 +96,7 @@ pub struct Feed {
     /// For pushes: each on a connection of its own.
     pusher: client::Client<push::RelayBody>,
     push_gate: limit::Gate,
-    authorizer: Option<credential::Authorizer>,
+    authorizer: ArcSwapOption<Authorizer>,
     reach: reach::Reach,
     /// What is asked instead of the network.
     folder: Option<Folder>,
@@ -122,16 +124,7 @@ impl Feed {
         let reach = reach::Reach::of(&options);
         let connector =
             client::connector(options.connect_timeout, roots, reach.clone()).map_err(unusable)?;
-        let authorizer = options.credential.as_ref().map(|credential| {
-            credential::Authorizer::new(credential, &options.url)
-                .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
-        });
-        if options.credential.is_some() && options.url.scheme() == "http" {
-            tracing::warn!(
-                feed = options.name,
-                "the credential is sent in clear text: the feed is http"
-            );
-        }
+        let authorizer = credential::authorizer(&options)?;
         let gate = limit::Gate::new(
             &options.name,
             options.connections_max,
@@ -147,7 +140,7 @@ impl Feed {
             gate,
             pusher: client::build_once(connector),
             push_gate,
-            authorizer: authorizer.transpose()?,
+            authorizer: ArcSwapOption::new(authorizer),
             reach,
             folder,
         })

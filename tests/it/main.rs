@@ -27,6 +27,7 @@ mod harness;
 mod hit_miss;
 mod http;
 mod layers;
+mod lifecycle;
 mod lost;
 mod metrics;
 mod model;

@@ -7,8 +7,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -135,7 +137,7 @@ async fn open(config: &Config) -> Result<Option<Store>, String> {
 fn begin(config: &Config, store: Store, order: Order) -> Events {
     let cache = Cache {
         store: store.clone(),
-        quota: quota(config),
+        quota: Arc::new(ArcSwap::from_pointee(quota(config))),
         feeds: config.feeds().map(|feed| feed.name.clone()).collect(),
         running: None,
     };

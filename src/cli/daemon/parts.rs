@@ -4,11 +4,13 @@ use crate::cli::daemon::StartError;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, FeedConfig, GenericConfig};
+use crate::config::{Config, FeedConfig, GenericConfig, LogFormat, LogLevel};
 use crate::observe::Metrics;
+use crate::observe::access_log::Format;
 use crate::policy::http::Lifetimes;
 use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
+use crate::server::BaseRules;
 use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions};
 use crate::upstream::FeedOptions;
 
@@ -19,6 +21,27 @@ pub(in crate::cli) fn quota(config: &Config) -> Quota {
         queries_max: config.cache.queries_size_max,
         free_min: config.cache.free_min,
     }
+}
+
+/// By which rules links are built.
+pub(super) fn bases(config: &Config) -> BaseRules {
+    BaseRules {
+        public_url: config.public_url.clone(),
+        allowed_hosts: config.allowed_hosts.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+    }
+}
+
+/// How each request is told of, if the level of the log is such that it is.
+pub(super) fn access_format(config: &Config) -> Option<Format> {
+    let told = match config.log.level {
+        LogLevel::Error | LogLevel::Warn => false,
+        LogLevel::Info | LogLevel::Debug | LogLevel::Trace => true,
+    };
+    told.then_some(match config.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    })
 }
 
 /// A daemon without a cache is still better than none, unless the configuration says otherwise. Two

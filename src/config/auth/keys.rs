@@ -107,7 +107,7 @@ pub(in crate::config) const AUTH: &[Setting] = &[
             config.feed.auth.file = Some(path(text)?);
             Ok(())
         }),
-        doc: "The file that holds it, read at start; the end of its line does not count.",
+        doc: "The file that holds it, read at start and on SIGHUP; the end of its line does not count.",
         short: None,
     },
     Setting {

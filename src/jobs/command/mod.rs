@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 pub use order::{
@@ -46,8 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Cache {
     /// The store.
     pub store: Store,
-    /// How much it may hold.
-    pub quota: Quota,
+    /// How much it may hold, as far as is known now.
+    pub quota: Arc<ArcSwap<Quota>>,
     /// The names of the feeds, in the order of precedence.
     pub feeds: Arc<[String]>,
     /// The daemon, if it is one that does the work.

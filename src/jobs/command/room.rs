@@ -14,10 +14,10 @@ impl Cache {
         (size_max, damaged): (Option<u64>, bool),
         events: &Events,
     ) -> Result<Room, Failure> {
-        let size_max = size_max.unwrap_or(self.quota.size_max);
+        let quota = **self.quota.load();
         let quota = Quota {
-            size_max,
-            ..self.quota
+            size_max: size_max.unwrap_or(quota.size_max),
+            ..quota
         };
         let mut room = Room {
             dry_run,

@@ -25,15 +25,16 @@ impl Cache {
         tally.pinned = Pinned::new(pins.into_iter().flat_map(|pin| pin.prefixes).collect());
         self.for_each_row("", |row| tally.count(row)).await?;
         let aside = self.store.aside().await?;
+        let quota = **self.quota.load();
         let date_of = |time: Option<_>| time.and_then(date);
         Ok(Stats {
             entries: totals.entries,
             bytes: totals.bodies_bytes,
-            bytes_max: self.quota.size_max,
+            bytes_max: quota.size_max,
             queries_bytes: totals.queries_bytes,
-            queries_bytes_max: self.quota.queries_max,
+            queries_bytes_max: quota.queries_max,
             disk_free: self.store.free().await?,
-            disk_free_min: self.quota.free_min,
+            disk_free_min: quota.free_min,
             absent: totals.absent,
             responses: totals.responses,
             oldest_use: date_of(tally.oldest),

@@ -8,30 +8,30 @@
 //! in memory of a verified password is a keyed hash.
 
 mod client;
+mod clients;
 mod credentials;
 mod failures;
 mod refusal;
 mod users;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use self::client::Client;
+pub use self::clients::Clients;
 use self::credentials::{Credentials, basic_or_bearer};
 use self::failures::Failures;
 pub use self::refusal::Refusal;
 use self::users::Users;
 pub use self::users::UsersError;
-use crate::config::{AccessConfig, AccessMode, KeyRule, Scope, Scopes};
+use crate::config::{AccessConfig, Scope, Scopes};
 use crate::entry::Digest;
 use crate::observe::Metrics;
 use crate::server::handle::Ends;
@@ -74,8 +74,7 @@ impl Verdict {
 
 /// Who may use this server.
 pub struct Access {
-    rules: Rules,
-    users: ArcSwap<Users>,
+    clients: ArcSwap<Clients>,
     /// Digest of the file of users when it was last looked at.
     seen: Mutex<Digest>,
     failures: Failures,
@@ -84,21 +83,11 @@ pub struct Access {
     metrics: Option<Arc<Metrics>>,
 }
 
-/// What the configuration says.
-struct Rules {
-    is_required: bool,
-    users_file: Option<PathBuf>,
-    push_users: Vec<String>,
-    admin_users: Vec<String>,
-    keys: Vec<KeyRule>,
-    anonymous: Vec<IpNet>,
-    proxies: Vec<IpNet>,
-}
-
 impl Default for Access {
     /// Open to everyone.
     fn default() -> Self {
-        Self::with_users(&AccessConfig::open(), Vec::new(), Users::nobody(), None)
+        let users = Users::nobody();
+        Self::of(Clients::of(&AccessConfig::open(), Vec::new(), users), None)
     }
 }
 
@@ -112,32 +101,13 @@ impl Access {
         proxies: Vec<IpNet>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, UsersError> {
-        let users = match &config.users_file {
-            Some(path) => Users::read(path)?,
-            None => Users::nobody(),
-        };
-        users.check_names(config)?;
-        Ok(Self::with_users(config, proxies, users, Some(metrics)))
+        Ok(Self::of(Clients::read(config, proxies)?, Some(metrics)))
     }
 
-    fn with_users(
-        config: &AccessConfig,
-        proxies: Vec<IpNet>,
-        users: Users,
-        metrics: Option<Arc<Metrics>>,
-    ) -> Self {
+    fn of(clients: Clients, metrics: Option<Arc<Metrics>>) -> Self {
         Self {
-            rules: Rules {
-                is_required: config.mode == AccessMode::Required,
-                users_file: config.users_file.clone(),
-                push_users: config.push_users.clone(),
-                admin_users: config.admin_users.clone(),
-                keys: config.keys.clone(),
-                anonymous: config.anonymous_networks.clone(),
-                proxies,
-            },
-            seen: Mutex::new(users.digest),
-            users: ArcSwap::from_pointee(users),
+            seen: Mutex::new(clients.users.digest),
+            clients: ArcSwap::from_pointee(clients),
             failures: Failures::new(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             waiting: Semaphore::new(WAITING_MAX),
@@ -145,9 +115,11 @@ impl Access {
         }
     }
 
-    /// Whether clients must say who they are.
-    pub const fn is_required(&self) -> bool {
-        self.rules.is_required
+    /// Judges by these from the next request on.
+    pub fn replace(&self, clients: Clients) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = clients.users.digest;
+        self.clients.store(Arc::new(clients));
     }
 
     /// Reads the file of users again; on an error the old users stay. Whether there was a change.
@@ -156,7 +128,8 @@ impl Access {
     /// # Errors
     /// [`UsersError`]; the same bad file is an error once, then no change.
     pub fn reload(&self) -> Result<bool, UsersError> {
-        let Some(path) = &self.rules.users_file else {
+        let clients = self.clients.load_full();
+        let Some(path) = &clients.rules.users_file else {
             return Ok(false);
         };
         let text = users::read_file(path)?;
@@ -165,7 +138,8 @@ impl Access {
         if std::mem::replace(&mut *seen, digest) == digest {
             return Ok(false);
         }
-        self.users.store(Arc::new(Users::parse(path, &text)?));
+        let users = Users::parse(path, &text)?;
+        self.clients.store(Arc::new(clients.with_users(users)));
         Ok(true)
     }
 
@@ -174,10 +148,11 @@ impl Access {
     /// # Errors
     /// [`Refusal`], which is the response.
     pub async fn admit(&self, ends: Ends, parts: &Parts, prefix: &str) -> Result<Verdict, Refusal> {
-        if !self.rules.is_required {
+        let clients = self.clients.load_full();
+        if !clients.rules.is_required {
             return Ok(Verdict::anyone(Scopes::default().with(Scope::Admin)));
         }
-        let decided = self.decide(ends, parts, prefix).await;
+        let decided = self.decide(&clients, ends, parts, prefix).await;
         let outcome = match &decided {
             Ok((_, outcome)) => outcome,
             Err(refusal) => refusal.name(),
@@ -190,6 +165,7 @@ impl Access {
 
     async fn decide(
         &self,
+        clients: &Clients,
         ends: Ends,
         parts: &Parts,
         prefix: &str,
@@ -203,8 +179,9 @@ impl Access {
             return Ok((Verdict::anyone(Scopes::default()), "open"));
         }
         let needed = needed(&parts.method, path);
-        let client = Client::of(ends.peer.ip(), &parts.headers, &self.rules.proxies);
-        let own = self.key_header(&parts.headers);
+        let client = Client::of(ends.peer.ip(), &parts.headers, &clients.rules.proxies);
+        let own = parts.headers.get(API_KEY);
+        let own = own.and_then(|key| clients.key(key.as_bytes()));
         let shown = basic_or_bearer(&parts.headers);
         let mut verdict = Verdict {
             who: own.map(|key| Arc::from(key.name.as_str())),
@@ -214,14 +191,14 @@ impl Access {
         if !verdict.scopes.has(needed)
             && let Some(shown) = &shown
         {
-            let (name, scopes) = self.verify(client, shown).await?;
+            let (name, scopes) = self.verify(clients, client, shown).await?;
             verdict.scopes = verdict.scopes.or(scopes);
             verdict.who = Some(name);
         }
         if verdict.scopes.has(needed) {
             return Ok((verdict, "known"));
         }
-        if needed == Scope::Read && client.is_in(&self.rules.anonymous) {
+        if needed == Scope::Read && client.is_in(&clients.rules.anonymous) {
             let scopes = Scopes::default().with(Scope::Read);
             return Ok((Verdict { scopes, ..verdict }, "anonymous"));
         }
@@ -235,36 +212,24 @@ impl Access {
         Err(Refusal::Challenged)
     }
 
-    /// The one of our keys that `X-NuGet-ApiKey` is.
-    fn key_header(&self, headers: &HeaderMap) -> Option<&KeyRule> {
-        self.key(headers.get(API_KEY)?.as_bytes())
-    }
-
-    /// A key is 256 bits of chance, so guesses need not be counted. Compared in constant time.
-    fn key(&self, text: &[u8]) -> Option<&KeyRule> {
-        let digest = Digest::of(text);
-        let is_it =
-            |rule: &&KeyRule| verify_slices_are_equal(&rule.digest, digest.as_bytes()).is_ok();
-        self.rules.keys.iter().find(is_it)
-    }
-
     /// Whose credentials these are.
     async fn verify(
         &self,
+        clients: &Clients,
         client: Client,
         shown: &Credentials,
     ) -> Result<(Arc<str>, Scopes), Refusal> {
-        if let Some(key) = self.key(shown.secret()) {
+        if let Some(key) = clients.key(shown.secret()) {
             return Ok((Arc::from(key.name.as_str()), key.scopes));
         }
         let Some(user) = shown.user() else {
             self.failures.count(client.key());
             return Err(Refusal::Failed);
         };
-        let users = self.users.load_full();
+        let users = &clients.users;
         let name: Arc<str> = Arc::from(user);
         if users.is_verified(shown) {
-            return Ok((name, self.scopes_of(user)));
+            return Ok((name, clients.scopes_of(user)));
         }
         if self.failures.are_many(client.key()) {
             return Err(Refusal::Limited);
@@ -282,7 +247,7 @@ impl Access {
             if self.failures.are_many(client.key()) {
                 return Err(Refusal::Limited);
             }
-            let (users, shown) = (Arc::clone(&users), shown.clone());
+            let (users, shown) = (Arc::clone(users), shown.clone());
             let verifying = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
                 users.verify(&shown)
@@ -292,19 +257,7 @@ impl Access {
                 return Err(Refusal::Failed);
             }
         }
-        Ok((name, self.scopes_of(user)))
-    }
-
-    fn scopes_of(&self, user: &str) -> Scopes {
-        let is_listed = |names: &[String]| names.iter().any(|name| name == user);
-        let mut scopes = Scopes::default().with(Scope::Read);
-        if is_listed(&self.rules.push_users) {
-            scopes = scopes.with(Scope::Push);
-        }
-        if is_listed(&self.rules.admin_users) {
-            scopes = scopes.with(Scope::Admin);
-        }
-        scopes
+        Ok((name, clients.scopes_of(user)))
     }
 }
 

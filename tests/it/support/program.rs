@@ -1,10 +1,11 @@
 //! The built program as a process of its own, with nothing of this machine's environment.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +20,7 @@ pub struct Program {
     lines: Receiver<String>,
     errors: Receiver<String>,
     seen: String,
+    errors_seen: String,
     /// Its `HOME`.
     home: TempDir,
     /// Its `TMPDIR`.
@@ -51,6 +53,19 @@ impl Program {
 
     /// The same, by a program that turns into it, such as `prlimit`.
     pub fn start_under(by: &[&str], arguments: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(Stdio::null(), by, arguments, environment)
+    }
+
+    /// The same with sockets that listen already, as a service manager passes them.
+    pub fn start_on(listener: TcpListener, many: u32, arguments: &str) -> Self {
+        let passing = format!(
+            "exec 3<&0 4<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS={many}; exec \"$0\" \"$@\""
+        );
+        let by = ["/bin/sh", "-c", &passing];
+        Self::spawn(OwnedFd::from(listener).into(), &by, arguments, &[])
+    }
+
+    fn spawn(input: Stdio, by: &[&str], arguments: &str, environment: &[(&str, &str)]) -> Self {
         let (home, temporary) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let mut words = by.to_vec();
         words.push(env!("CARGO_BIN_EXE_nugate"));
@@ -61,7 +76,7 @@ impl Program {
             .env("HOME", home.path())
             .env("TMPDIR", temporary.path())
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -75,17 +90,18 @@ impl Program {
             }
         });
         let (error, errors) = channel();
-        let mut err = child.stderr.take().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
-            let mut text = String::new();
-            err.read_to_string(&mut text).unwrap();
-            let _ = error.send(text);
+            for text in err.lines() {
+                let _ = error.send(text.unwrap() + "\n");
+            }
         });
         Self {
             child,
             lines,
             errors,
             seen: String::new(),
+            errors_seen: String::new(),
             home,
             temporary,
         }
@@ -110,6 +126,20 @@ impl Program {
         }
     }
 
+    /// Waits for a line on standard error with this in it, behind those that were waited for.
+    #[track_caller]
+    pub fn says(&mut self, part: &str) -> String {
+        loop {
+            let Ok(line) = self.errors.recv_timeout(WAIT) else {
+                panic!("no line with {part:?}, only\n{}", self.errors_seen);
+            };
+            self.errors_seen.push_str(&line);
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
@@ -127,7 +157,13 @@ impl Program {
 
     /// Waits for its end.
     pub fn end(mut self) -> Ended {
-        let err = self.errors.recv_timeout(WAIT).expect("it goes on");
+        loop {
+            match self.errors.recv_timeout(WAIT) {
+                Ok(line) => self.errors_seen.push_str(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on:\n{}", self.errors_seen),
+            }
+        }
         let status = self.child.wait().unwrap();
         while let Ok(line) = self.lines.recv_timeout(WAIT) {
             self.seen.push_str(&line);
@@ -135,7 +171,7 @@ impl Program {
         Ended {
             code: status.code(),
             out: std::mem::take(&mut self.seen),
-            err,
+            err: std::mem::take(&mut self.errors_seen),
             left: self.temporary.path().read_dir().unwrap().count(),
         }
     }
