@@ -6,7 +6,7 @@
 //! answered when it says so.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub async fn run(config: &Config, flags: &HealthFlags) -> Result<(), String> {
     let address = own_address(config.listen)?;
     let path = if flags.ready { "/-/ready" } else { "/-/health" };
     let certificate = config.tls.pair().map(|(certificate, _)| certificate);
-    let asked = ask(address, path, certificate.map(|path| path.as_path()));
+    let asked = ask(address, path, certificate.map(PathBuf::as_path));
     let asked = tokio::time::timeout(LIMIT, asked).await;
     let text = asked.map_err(|_| format!("{address} did not answer within {LIMIT:?}"))??;
     super::print(&text);

@@ -16,6 +16,7 @@ pub mod supervisor;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -77,7 +78,7 @@ pub fn run() -> ExitCode {
             .map_err(|error| error.to_string()),
         Some(Command::Health(flags)) => runtime.block_on(health::run(&config, flags)),
         _ => {
-            let again = Box::new(move || load(&args));
+            let again = Arc::new(move || load(&args));
             let source = Source {
                 running: loaded,
                 again,

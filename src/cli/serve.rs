@@ -43,7 +43,7 @@ pub async fn run(
         if ending.await.is_ok() {
             supervisor::count_down(&metrics).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let alive = supervisor::live(daemon.store().clone());
     supervisor::ready(daemon.address());

@@ -121,7 +121,7 @@ mod tests {
         let answer = async || {
             asked.fetch_add(1, Ordering::Relaxed);
             if stuck.load(Ordering::Relaxed) {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let tell = || {

@@ -24,7 +24,7 @@ use crate::store::{Quota, Store};
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reads the configuration from where it was read at start.
-pub type Again = Box<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
+pub type Again = Arc<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
 
 /// The configuration in use, and where it is had again.
 pub struct Source {
@@ -102,8 +102,8 @@ impl Parts {
     /// Reads the configuration again and uses what can be used, or says why not.
     async fn reload(&self, source: &mut Source) {
         let outcome = match self.changed(source).await {
-            Ok(None) => return tracing::info!("the configuration is as it was"),
-            Ok(Some(())) => "used",
+            Ok(false) => return,
+            Ok(true) => "used",
             Err(mistakes) => {
                 for mistake in mistakes {
                     tracing::error!("the configuration is refused: {mistake}");
@@ -115,42 +115,45 @@ impl Parts {
         self.metrics.reloads.with_label_values(&[outcome]).inc();
     }
 
-    async fn changed(&self, source: &mut Source) -> Result<Option<()>, Vec<String>> {
-        let newer = (source.again)().map_err(|errors| {
-            errors
-                .to_string()
-                .lines()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
+    /// Whether anything counts now that did not; what is wrong otherwise.
+    async fn changed(&self, source: &mut Source) -> Result<bool, Vec<String>> {
+        let again = Arc::clone(&source.again);
+        let newer = blocking(move || again()).await?;
+        let newer = newer.map_err(|errors| {
+            let text = errors.to_string();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
         })?;
         let changes = source.running.changes(&newer);
         if changes.is_empty() {
-            return Ok(None);
+            tracing::info!("the configuration is as it was");
+            return Ok(false);
         }
         let now = source.running.take_over(&newer);
-        let tried = self.try_out(&source.running.config, &now.config);
-        let tried = tried.map_err(|error| vec![error])?;
+        let tried = self.try_out(&source.running.config, &now.config).await?;
         self.apply(&source.running.config, &now.config, tried).await;
         source.running = now;
         tell(&changes);
-        Ok(Some(()))
+        Ok(changes.iter().any(|change| change.is_live))
     }
 
     /// Everything that may fail.
-    fn try_out(&self, before: &Config, now: &Config) -> Result<Tried, String> {
-        let clients = (before.access != now.access).then(|| {
-            let proxies = now.trusted_proxies.clone();
-            Clients::read(&now.access, proxies).map_err(|error| format!("access: {error}"))
-        });
+    async fn try_out(&self, before: &Config, now: &Config) -> Result<Tried, Vec<String>> {
+        let clients = if before.access == now.access {
+            None
+        } else {
+            let (access, proxies) = (now.access.clone(), now.trusted_proxies.clone());
+            let read = blocking(move || Clients::read(&access, proxies)).await?;
+            Some(read.map_err(|error| vec![format!("access: {error}")])?)
+        };
         let members = self.app.group().members();
         let tunings = members.zip(now.feeds()).map(|(member, feed)| {
             let (key, credential) = (feed.push_key.clone(), feed.auth.credential.clone());
             let tuning = member.proxy().tuning(now.freshness, key, credential);
-            tuning.map_err(|error| error.to_string())
+            tuning.map_err(|error| vec![error.to_string()])
         });
         Ok(Tried {
             tunings: tunings.collect::<Result<_, _>>()?,
-            clients: clients.transpose()?,
+            clients,
         })
     }
 
@@ -173,6 +176,14 @@ impl Parts {
             }
         }
     }
+}
+
+/// What waits for the disk does not keep a worker waiting.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Vec<String>> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| vec![error.to_string()])
 }
 
 /// Says what counts now and what does not, by key; values may be secret.
