@@ -19,6 +19,7 @@ mod crawl;
 mod credentials;
 mod damage;
 mod demo;
+mod deploy;
 mod durable;
 mod faults;
 mod feeds;
