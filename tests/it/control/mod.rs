@@ -222,6 +222,18 @@ async fn the_examples_of_the_documentation_run() {
         let command = command.replace('\'', "");
         let ended = if command.starts_with("completions") || command.starts_with("man") {
             Program::start(&command).end()
+        } else if command.starts_with("health") {
+            // Configuration and address are those of the daemon that is asked.
+            let flag = if command.contains("--ready") {
+                "--ready"
+            } else {
+                ""
+            };
+            Program::start(&format!(
+                "health {flag} --listen {}",
+                place.daemon.as_ref().unwrap().1
+            ))
+            .end()
         } else {
             place.run(&command)
         };
