@@ -74,6 +74,8 @@ class Bench:
     def measured(self, server: Server, client: Client, path: str, settle: bool = False) -> Sample:
         """Loads a server, and says what came of it. `settle` waits for what it does behind its answers."""
         all_before, origin_before, spent_before = machine.busy(), self.origin.cpu(), server.process.cpu()
+        if self.scale.requests:
+            client, path = client.counted(path, self.scale.requests)
         began = time.monotonic()
         load = client.run(self.place, server.base + path, self.scale.seconds)
         if settle:
@@ -104,7 +106,7 @@ class Bench:
         if len(paths) > 1:
             Wrk(paths=tuple(paths), once=True).run(self.place, server.base, 0)
             server.process.settle(self.scale.quiet)
-        if self.scale.seconds > WARM_SECONDS:
+        if not self.scale.requests:
             Wrk().run(self.place, server.base + paths[0], WARM_SECONDS)
 
     def right(self, server: Server, path: str) -> None:

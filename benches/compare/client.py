@@ -1,5 +1,6 @@
 """The clients that make the load: wrk for HTTP/1.1, h2load for HTTP/2."""
 
+import itertools
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -48,6 +49,13 @@ class Wrk:
     connections: int = 16
     paths: tuple[str, ...] = ()
     once: bool = False
+
+    def counted(self, path: str, requests: int) -> "tuple[Wrk, str]":
+        """The same for a number of requests, and what it is given instead of the path."""
+        if self.once:
+            return self, path
+        paths = itertools.islice(itertools.cycle(self.paths or (path,)), requests)
+        return replace(self, paths=tuple(paths), once=True), ""
 
     def run(self, place: Place, url: str, seconds: float) -> Load:
         """Asks for that long, or until all was answered once."""
@@ -103,13 +111,20 @@ class Wrk:
 
 @dataclass(frozen=True)
 class H2load:
-    """Connections that ask for several things at a time."""
+    """Connections that ask for several things at a time: for a while, or a number of requests."""
+
+    requests: int = 0
+
+    def counted(self, path: str, requests: int) -> "tuple[H2load, str]":
+        """The same for a number of requests, and what it is given instead of the path."""
+        return replace(self, requests=requests), path
 
     def run(self, place: Place, url: str, seconds: float) -> Load:
         """Asks for that long."""
         with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
             arguments = ["-t1", f"-c{STREAMS}", f"-m{STREAMS}", f"--log-file={log.name}"]
-            arguments += ["-D", f"{int(seconds * 1000)}ms", url]
+            arguments += [f"-n{self.requests}"] if self.requests else ["-D", f"{int(seconds * 1000)}ms"]
+            arguments.append(url)
             before = children()
             done = subprocess.run(
                 place.pinned("h2load", place.cores.client, *arguments), capture_output=True, text=True, check=True

@@ -27,9 +27,11 @@ REGISTRATIONS = "/v3/registration-gz-semver2"
 @dataclass(frozen=True)
 class Scale:
     """How much of everything there is; the defaults are what the figures are about. Durations are seconds: of a
-    sample, before memory is looked at, and of doing nothing after which a server is done."""
+    sample, before memory is looked at, and of doing nothing after which a server is done. With `requests`, a sample
+    is so many of them, however long they take."""
 
     seconds: float = 3.0
+    requests: int = 0
     rest: float = 1.0
     quiet: float = 0.3
     misses_20k: int = 2_000
@@ -44,7 +46,7 @@ class Scale:
     connections: tuple[int, int, int, int] = (1, 100, 1_000, 10_000)
 
 
-SMOKE = Scale(0.05, 0.05, 0.05, 40, 8, 8, 2 * MB, 1, 10, 2, (100, 1_000, 2_000), 200, (1, 8, 32, 64))
+SMOKE = Scale(0.05, 64, 0.05, 0.05, 40, 8, 8, 2 * MB, 1, 10, 2, (100, 1_000, 2_000), 200, (1, 8, 32, 64))
 
 
 def package_path(name: str) -> str:
