@@ -13,7 +13,9 @@ pub fn command(upstream: &str, cache: &Path, listen: &str) -> Command {
         .args(["serve", "--upstream", upstream, "--listen", listen])
         .arg("--cache-dir")
         .arg(cache)
-        .env("NUGATE_LOG__LEVEL", "error");
+        .env("NUGATE_LOG__LEVEL", "error")
+        // The upstream is on this machine, whatever its environment says.
+        .env("NUGATE_PROXY", "none");
     command
 }
 

@@ -28,7 +28,7 @@ use crate::server::{
     self, App, BaseRules, Door, Limits, Patience, Reload, Tls, TlsError, TlsOptions,
 };
 use crate::store::{Store, StoreError, Totals};
-use crate::upstream::{Feed, UpstreamError};
+use crate::upstream::{Feed, PemError, UpstreamError};
 
 use self::parts::{feed_options, open_store, options, routes};
 pub(in crate::cli) use self::parts::{quota, store_options};
@@ -53,6 +53,9 @@ pub enum StartError {
     /// The feed's settings cannot be used.
     #[error("the feed cannot be used: {0}")]
     Feed(#[from] UpstreamError),
+    /// The certificates for outgoing connections cannot be used.
+    #[error("outgoing connections: {0}")]
+    Outbound(#[from] PemError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -95,9 +98,9 @@ impl Daemon {
     /// # Errors
     /// [`StartError`] as described there.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let feed = |settings| Feed::new(feed_options(settings));
+        let feed = |settings| Ok::<_, StartError>(Feed::new(feed_options(settings)?)?);
         let first = feed(&config.feed)?;
-        let more: Result<Vec<Feed>, _> = config.more_feeds.iter().map(feed).collect();
+        let more: Result<Vec<Feed>, StartError> = config.more_feeds.iter().map(feed).collect();
         let feeds = (first, more?);
         let routes = routes(config)?;
         let metrics = Arc::new(Metrics::new()?);

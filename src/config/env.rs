@@ -88,11 +88,15 @@ pub(super) fn names(setting: &Setting) -> Vec<String> {
 fn look_up(name: &str) -> Option<(&'static Setting, Option<String>)> {
     settings().find_map(|setting| {
         names(setting).iter().find_map(|known| {
+            // `USERNAME` names nothing.
+            let Some((start, end)) = known.split_once("__NAME__") else {
+                return (known == name).then_some((setting, None));
+            };
+            let (start, end) = (format!("{start}__"), format!("__{end}"));
             if known == name {
-                return (!known.contains("NAME")).then_some((setting, None));
+                return None;
             }
-            let (start, end) = known.split_once("NAME")?;
-            let feed = name.strip_prefix(start)?.strip_suffix(end)?;
+            let feed = name.strip_prefix(&start)?.strip_suffix(&end)?;
             let fits = (1..=32).contains(&feed.len())
                 && !feed.contains("__")
                 && feed

@@ -15,12 +15,14 @@ use super::edge::{self, TlsConfig};
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::feeds::{feeds_of, single_only};
 use super::generic;
+use super::outbound;
 use super::raw::{RawConfig, Value, Written};
 use super::setting::Setting;
 use super::source::Sources;
 use super::table::{DEFAULT_FEED, settings};
 use super::{
-    CacheConfig, Config, FeedConfig, LogConfig, LogFormat, LogLevel, Publish, V2Source, WebLinks,
+    CacheConfig, Config, FeedConfig, FeedOutbound, LogConfig, LogFormat, LogLevel, OutboundConfig,
+    Publish, V2Source, WebLinks,
 };
 use crate::nuget::merge::Versions;
 use crate::policy::class::{Freshness, Network};
@@ -64,6 +66,7 @@ impl Config {
             versions: Versions::First,
             more_feeds: Vec::new(),
             connections_per_client_max: 0,
+            outbound: OutboundConfig::default(),
             tls: TlsConfig::blank(),
             access: AccessConfig::open(),
             feed: FeedConfig {
@@ -85,6 +88,7 @@ impl Config {
                 publish_timeout: Duration::ZERO,
                 pass_types: Vec::new(),
                 auth: Auth::default(),
+                outbound: FeedOutbound::default(),
             },
             raw: Vec::new(),
             cache: CacheConfig {
@@ -141,6 +145,11 @@ fn read(sources: &Sources) -> Result<(Config, Vec<Origin>), ConfigErrors> {
     for feed in &mut feeds {
         auth::settle(feed, &mut raw, &sources.environment);
     }
+    outbound::settle(
+        &mut config.outbound,
+        &mut feeds,
+        (&mut raw, &sources.environment),
+    );
     let mut feeds = feeds.into_iter();
     config.feed = feeds.next().unwrap_or(config.feed);
     config.more_feeds = feeds.collect();

@@ -27,6 +27,7 @@ pub mod freshness;
 pub mod generic;
 mod given;
 mod load;
+pub mod outbound;
 mod raw;
 pub mod render;
 pub mod secret;
@@ -45,6 +46,9 @@ pub use edge::{ClientCertificates, TlsConfig, TlsVersion};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use generic::GenericConfig;
 pub use load::Origin;
+pub use outbound::{
+    Exempt, Family, FeedOutbound, Outbound, OutboundConfig, Proxies, Proxy, ProxyCredential, Source,
+};
 pub use secret::Secret;
 pub use source::Sources;
 
@@ -79,6 +83,8 @@ pub struct Config {
     pub versions: Versions,
     /// The most connections of one client address at a time.
     pub connections_per_client_max: u32,
+    /// How connections to feeds are made.
+    pub outbound: OutboundConfig,
     /// The certificate we show.
     pub tls: TlsConfig,
     /// Who may use this server.
@@ -144,6 +150,8 @@ pub struct FeedConfig {
     pub pass_types: Vec<String>,
     /// What proves to it who we are.
     pub auth: Auth,
+    /// How connections to it are made.
+    pub outbound: FeedOutbound,
 }
 
 /// Where and how much is kept.

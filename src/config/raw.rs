@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::address::masked;
 use super::error::{ConfigError, Place};
 use super::feeds::{FEED_LIST, is_own_name};
+use super::outbound::hidden;
 use super::setting::{Kind, Setting, nearest};
 use super::table::settings;
 
@@ -90,6 +91,11 @@ impl Value {
     pub(super) fn shown_for(&self, setting: &Setting) -> String {
         match setting.kind {
             Kind::Secret(_) => "(hidden)".to_owned(),
+            Kind::Url(..) => match self {
+                Self::Text(text) | Self::Untyped(text) => Self::Text(hidden(text)).shown(),
+                Self::List(_) => "(a list)".to_owned(),
+                _ => self.shown(),
+            },
             _ => self.shown(),
         }
     }

@@ -42,6 +42,8 @@ pub enum Kind {
     Directory(fn(&mut Config, PathBuf)),
     /// A text of the described form; the reader says what is wrong with it.
     Text(&'static str, fn(&mut Config, &str) -> Result<(), String>),
+    /// A URL of the described form that may have a password in it, which is not shown.
+    Url(&'static str, fn(&mut Config, &str) -> Result<(), String>),
     /// A text that is never shown.
     Secret(fn(&mut Config, &str) -> Result<(), String>),
     /// A list of texts of the described form; emptied, then extended by one at a time.
@@ -76,7 +78,7 @@ impl Setting {
                 quoted.join(", ")
             }
             Kind::Directory(_) => "the path of a directory".to_owned(),
-            Kind::Text(allowed, _) => (*allowed).to_owned(),
+            Kind::Text(allowed, _) | Kind::Url(allowed, _) => (*allowed).to_owned(),
             Kind::Secret(_) => "a text, which is never shown".to_owned(),
             Kind::List(allowed, ..) => format!("a list, each {allowed}"),
         }
@@ -127,7 +129,9 @@ impl Setting {
                 set(config, index.ok_or_else(|| unknown_word(text, names))?);
             }
             Kind::Directory(set) => set(config, directory(value.text()?)?),
-            Kind::Text(_, read) | Kind::Secret(read) => read(config, value.text()?)?,
+            Kind::Text(_, read) | Kind::Url(_, read) | Kind::Secret(read) => {
+                read(config, value.text()?)?;
+            }
             Kind::List(..) => {}
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::Config;
 use super::env::{CONFIG_VARIABLE, PREFIX};
 use super::error::{ConfigError, ConfigErrors, Place};
+use super::outbound::is_shared_variable;
 use super::raw::{RawConfig, Value, Written};
 use super::table::{DEFAULT_FEED, settings};
 
@@ -73,12 +74,13 @@ impl Sources {
 }
 
 /// The variables of this process, any of which a setting may name. Bytes that are not UTF-8 are
-/// replaced in this program's own variables; others with such bytes are left out.
+/// replaced in this program's own variables and in those of proxies; others with such bytes are left
+/// out.
 pub fn process_environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            if name.starts_with(PREFIX) {
+            if name.starts_with(PREFIX) || is_shared_variable(&name) {
                 Some((name, value.to_string_lossy().into_owned()))
             } else {
                 Some((name, value.into_string().ok()?))

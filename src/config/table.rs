@@ -11,6 +11,7 @@ use super::cache::CACHE;
 use super::edge::EDGE;
 use super::freshness::FRESHNESS;
 use super::generic::GENERIC;
+use super::outbound::{feed_outbound, outbound};
 use super::setting::{Kind, Setting};
 use super::{LogFormat, LogLevel, Publish, Secret, V2Source, WebLinks};
 use crate::nuget::merge::Versions;
@@ -27,9 +28,14 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [SERVER, EDGE, FEED, AUTH, GENERIC, CACHE, FRESHNESS, LOG]
-        .into_iter()
-        .flatten()
+    let tables = [AUTH, GENERIC, CACHE, FRESHNESS, LOG];
+    SERVER
+        .iter()
+        .chain(outbound())
+        .chain(EDGE)
+        .chain(FEED)
+        .chain(feed_outbound())
+        .chain(tables.into_iter().flatten())
 }
 
 /// The settings outside of any table.
@@ -212,7 +218,7 @@ const FEED: &[Setting] = &[
         kind: Kind::Period(SHORT, HOUR, |config, period| {
             config.feed.connect_timeout = period;
         }),
-        doc: "The longest wait for a connection, TLS included.",
+        doc: "The longest wait for a connection, TLS included; with a proxy, for the connection to it, and once more for the tunnel.",
         short: None,
     },
     Setting {

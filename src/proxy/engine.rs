@@ -335,7 +335,7 @@ impl Engine {
             (Kind::TooLarge, _) => Error::TooLarge(cause),
             (kind, None) => Error::Upstream {
                 cause,
-                timeout: matches!(kind, Kind::Timeout | Kind::ConnectTimeout),
+                timeout: kind.is_timeout(),
             },
         }
     }

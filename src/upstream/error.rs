@@ -14,6 +14,9 @@ use http::Method;
 use rustls::CertificateError;
 use url::Url;
 
+use super::client::SendError;
+use super::tunnel::{Fault, ProxyError};
+
 /// What kind of failure an [`UpstreamError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -23,6 +26,12 @@ pub enum Kind {
     ConnectTimeout,
     /// The name of the host has no address.
     Dns,
+    /// The proxy on the way fails: it cannot be reached, or does not lead to the host.
+    Proxy,
+    /// The proxy on the way did not open a tunnel within the connect limit.
+    ProxyTimeout,
+    /// The proxy on the way refuses: it wants another credential, does not lead there, or is none.
+    ProxyDenied,
     /// The TLS handshake failed: certificate not trusted, expired, for another name.
     Tls,
     /// No response head, or no further byte of a body, within its time limit.
@@ -50,11 +59,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether something took longer than it may.
+    pub const fn is_timeout(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::ConnectTimeout | Self::ProxyTimeout
+        )
+    }
+
     /// The metric label: a closed set, so statuses are one.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect | Self::ConnectTimeout => "connect",
             Self::Dns => "dns",
+            Self::Proxy | Self::ProxyTimeout => "proxy",
+            Self::ProxyDenied => "proxy-denied",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Cut => "cut",
@@ -119,6 +138,8 @@ impl UpstreamError {
             Kind::Connect
                 | Kind::ConnectTimeout
                 | Kind::Dns
+                | Kind::Proxy
+                | Kind::ProxyTimeout
                 | Kind::Timeout
                 | Kind::Cut
                 | Kind::Status(_)
@@ -135,7 +156,14 @@ impl UpstreamError {
     }
 
     /// The error for a request that ended before its response head.
-    pub(super) fn of_send(what: &str, source: hyper_util::client::legacy::Error) -> Self {
+    pub(super) fn of_send(what: &str, error: SendError) -> Self {
+        let source = match error {
+            SendError::Proxy(error) => return Self::of_proxy(what, &error),
+            SendError::Request(source) => source,
+        };
+        if let Some(error) = chain(&source).find_map(<dyn Error>::downcast_ref::<ProxyError>) {
+            return Self::of_proxy(what, error);
+        }
         let kind = send_kind(&source);
         let why = match kind {
             Kind::Dns => "cannot resolve the host",
@@ -145,6 +173,16 @@ impl UpstreamError {
             _ => "connection lost before the response",
         };
         Self::caused(kind, what, why, source)
+    }
+
+    fn of_proxy(what: &str, error: &ProxyError) -> Self {
+        let kind = match error.fault {
+            Fault::Unreachable(_) | Fault::Cut => Kind::Proxy,
+            Fault::Refused(status) if status.is_server_error() => Kind::Proxy,
+            Fault::Far(_) | Fault::Silent(_) => Kind::ProxyTimeout,
+            Fault::Refused(_) | Fault::Credential(_) | Fault::Garbled(_) => Kind::ProxyDenied,
+        };
+        Self::new(kind, what, error)
     }
 
     /// The error for a body that ended before its end.
@@ -201,7 +239,7 @@ fn send_kind(error: &hyper_util::client::legacy::Error) -> Kind {
 }
 
 /// The innermost reason in lower case, without the number of the system's error.
-fn reason(error: &(dyn Error + 'static)) -> String {
+pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
     let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
     if chain(error).any(|cause| cause.downcast_ref() == Some(&unknown)) {
         return "certificate of an authority that is not trusted".to_owned();
@@ -261,6 +299,8 @@ mod tests {
         for kind in [
             Kind::Connect,
             Kind::Dns,
+            Kind::Proxy,
+            Kind::ProxyTimeout,
             Kind::Timeout,
             Kind::Cut,
             Kind::Status(503),
@@ -272,6 +312,7 @@ mod tests {
         }
         for kind in [
             Kind::Tls,
+            Kind::ProxyDenied,
             Kind::Redirect,
             Kind::BadEncoding,
             Kind::TooLarge,

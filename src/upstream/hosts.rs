@@ -292,7 +292,13 @@ impl Ticket<'_> {
     /// It failed before it was answered.
     pub(super) fn failed(mut self, error: &UpstreamError) {
         let event = match error.kind {
-            Kind::Connect | Kind::ConnectTimeout | Kind::Dns | Kind::Tls => Event::Unreachable,
+            Kind::Connect
+            | Kind::ConnectTimeout
+            | Kind::Dns
+            | Kind::Proxy
+            | Kind::ProxyTimeout
+            | Kind::ProxyDenied
+            | Kind::Tls => Event::Unreachable,
             Kind::Timeout | Kind::Cut | Kind::Protocol => Event::Failed(self.document),
             _ => return,
         };

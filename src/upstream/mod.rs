@@ -13,6 +13,7 @@ mod checksum;
 mod client;
 mod credential;
 mod decode;
+mod dial;
 mod error;
 mod fetch;
 mod hold;
@@ -27,13 +28,15 @@ mod relay;
 mod resolve;
 mod rest;
 mod retry;
+mod trust;
+mod tunnel;
+mod verifier;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::clock::Clock;
@@ -51,6 +54,7 @@ pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
 pub use relay::{Answered, Relay, RelayBody, Relayed, no_body};
 pub use rest::{Rest, Wanted, validator};
+pub use trust::{Identity, Outbound, PemError, read_authorities, read_identity};
 
 /// The settings of one feed.
 #[derive(Clone, Debug)]
@@ -75,8 +79,8 @@ pub struct FeedOptions {
     pub connections_max: usize,
     /// Most requests begun in a second; 0 is any number.
     pub requests_per_second: u32,
-    /// Certificates trusted beside the platform's.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// How connections are made.
+    pub outbound: Outbound,
     /// What proves to it who we are; `None` to ask without.
     pub credential: Option<Credential>,
     /// Types of its service index that nugate does not know and passes through all the same.
@@ -102,8 +106,8 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that has asked nothing yet: needs neither the network nor certificates of the
-    /// platform. Fails on a URL that is neither http(s) nor a folder, on unreadable extra roots, and
-    /// on a credential that no header can carry.
+    /// platform. Fails on a URL that is neither http(s) nor a folder, on certificates that cannot be
+    /// used, and on a credential that no header can carry.
     pub fn new(mut options: FeedOptions) -> Result<Self, UpstreamError> {
         let what = format!("feed {}", options.name);
         let folder = local::folder(&mut options)?;
@@ -114,14 +118,8 @@ impl Feed {
             );
             return Err(UpstreamError::new(Kind::Protocol, &what, why));
         }
-        let roots = options.extra_roots.clone();
-        let unusable = |error| {
-            let why = "extra root certificates not usable";
-            UpstreamError::caused(Kind::Tls, &what, why, error)
-        };
         let reach = reach::Reach::of(&options);
-        let connector =
-            client::connector(options.connect_timeout, roots, reach.clone()).map_err(unusable)?;
+        let wiring = client::Wiring::new(&options, reach.clone())?;
         let authorizer = options.credential.as_ref().map(|credential| {
             credential::Authorizer::new(credential, &options.url)
                 .map_err(|why| UpstreamError::new(Kind::Protocol, &what, why))
@@ -143,9 +141,9 @@ impl Feed {
             budget: retry::Budget::default(),
             holding: hold::Holding::default(),
             options,
-            client: client::build(connector.clone()),
+            client: wiring.client(),
             gate,
-            pusher: client::build_once(connector),
+            pusher: wiring.once(),
             push_gate,
             authorizer: authorizer.transpose()?,
             reach,

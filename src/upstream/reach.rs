@@ -18,6 +18,7 @@ use tower_service::Service;
 use url::{Host, Url};
 
 use super::{FeedOptions, resolve};
+use crate::config::Family;
 
 /// Why an address is not asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +72,9 @@ impl Reach {
     pub(super) fn check(&self, url: &Url) -> Result<(), Refusal> {
         let host = url.host_str().unwrap_or_default();
         let ip = url.host().as_ref().and_then(literal);
-        let allowed = self.names(host) || ip.is_none_or(|ip| self.allows(ip));
+        // A proxy would look this name up, and find itself.
+        let is_here = is_localhost(host) && !self.0.loopback;
+        let allowed = self.names(host) || !is_here && ip.is_none_or(|ip| self.allows(ip));
         let host = host.to_owned();
         if allowed {
             Ok(())
@@ -132,16 +135,40 @@ const fn is_on_link(ip: IpAddr) -> bool {
 #[derive(Clone)]
 pub(super) struct Resolver {
     inner: resolve::Resolver,
-    reach: Reach,
+    /// `None` for what the configuration names.
+    reach: Option<Reach>,
+    family: Family,
 }
 
 impl Resolver {
-    pub(super) fn new(reach: Reach) -> Self {
+    /// For hosts that a feed leads to.
+    pub(super) fn new(reach: Reach, family: Family) -> Self {
         Self {
-            inner: resolve::Resolver::system(),
-            reach,
+            reach: Some(reach),
+            ..Self::free(family)
         }
     }
+
+    /// For proxies, which may be anywhere.
+    pub(super) fn free(family: Family) -> Self {
+        Self {
+            inner: resolve::Resolver::system(),
+            reach: None,
+            family,
+        }
+    }
+}
+
+/// The error for a host that has no address of the family.
+pub(super) fn unfit(host: &str, family: Family) -> io::Error {
+    let kind = match family {
+        Family::Any => "usable",
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    };
+    io::Error::other(format!(
+        "{host} has no {kind} address, and others are ruled out by `ip` or `source_address`"
+    ))
 }
 
 impl Service<Name> for Resolver {
@@ -154,12 +181,22 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let reach = self.reach.clone();
+        let (reach, family) = (self.reach.clone(), self.family);
         let text = name.as_str().to_owned();
         let found = self.inner.call(name);
         Box::pin(async move {
-            let allowed = reach.filtered(&text, found.await?);
-            allowed.map(Vec::into_iter).map_err(io::Error::other)
+            let mut found: Vec<_> = match reach {
+                Some(reach) => {
+                    let allowed = reach.filtered(&text, found.await?);
+                    allowed.map_err(io::Error::other)?
+                }
+                None => found.await?.collect(),
+            };
+            found.retain(|address| family.admits(address.ip()));
+            if found.is_empty() {
+                return Err(unfit(&text, family));
+            }
+            Ok(found.into_iter())
         })
     }
 }
@@ -181,7 +218,7 @@ mod tests {
             attempts: 1,
             connections_max: 1,
             requests_per_second: 0,
-            extra_roots: Vec::new(),
+            outbound: crate::upstream::Outbound::default(),
             hold: Duration::ZERO,
             credential: None,
             pass_types: Vec::new(),
@@ -200,6 +237,8 @@ mod tests {
         for (url, expected) in [
             ("https://other.example/", [true, true, true, true]),
             ("http://10.0.0.1/", [true, true, true, true]),
+            ("http://localhost/", [false, true, true, false]),
+            ("http://a.localhost:80/", [false, true, true, false]),
             ("http://127.0.0.1/", [false, true, true, false]),
             ("http://127.9.9.9:22/", [false, true, true, false]),
             ("http://2130706433/", [false, true, true, false]),
@@ -222,7 +261,7 @@ mod tests {
     async fn a_name_is_where_its_address_is() {
         let ask = async |reach: &Reach| {
             let name: Name = "localhost".parse().unwrap();
-            Resolver::new(reach.clone()).call(name).await
+            Resolver::new(reach.clone(), Family::Any).call(name).await
         };
         let refused = ask(&reach("https://feed.example/", &["*.example"])).await;
         assert!(refused.unwrap_err().to_string().contains("redirect_hosts"));

@@ -71,15 +71,9 @@ pub struct Answered {
 
 impl Relay {
     /// A relay with the limits of `options` and a client of its own; redirects are followed to
-    /// `redirect_hosts` alone. Fails on unreadable extra roots.
+    /// `redirect_hosts` alone. Fails on certificates that cannot be used.
     pub fn new(options: FeedOptions) -> Result<Self, UpstreamError> {
-        let roots = options.extra_roots.clone();
-        let reach = Reach::of(&options);
-        let connector =
-            client::connector(options.connect_timeout, roots, reach).map_err(|error| {
-                let why = "extra root certificates not usable";
-                UpstreamError::caused(Kind::Tls, &options.name, why, error)
-            })?;
+        let wiring = client::Wiring::new(&options, Reach::of(&options))?;
         let gate = Gate::new(
             &options.name,
             options.connections_max,
@@ -87,7 +81,7 @@ impl Relay {
         );
         Ok(Self {
             options,
-            client: client::build(connector),
+            client: wiring.client(),
             gate,
         })
     }

@@ -76,15 +76,21 @@ impl Schedule {
         match error.kind {
             _ if self.made >= self.attempts => None,
             // These cost the full time limit, or do not pass by themselves: another host at most.
-            Kind::Timeout | Kind::ConnectTimeout | Kind::Tls | Kind::Open | Kind::Limited => {
-                untried.then_some(Duration::ZERO)
-            }
-            Kind::Connect | Kind::Dns | Kind::Cut | Kind::Status(_) if untried => {
+            Kind::Timeout
+            | Kind::ConnectTimeout
+            | Kind::ProxyTimeout
+            | Kind::ProxyDenied
+            | Kind::Tls
+            | Kind::Open
+            | Kind::Limited => untried.then_some(Duration::ZERO),
+            Kind::Connect | Kind::Dns | Kind::Proxy | Kind::Cut | Kind::Status(_) if untried => {
                 Some(Duration::ZERO)
             }
             // A host that asks to be left alone is.
             Kind::Status(_) if error.retry_after.is_some_and(|wish| !wish.is_zero()) => None,
-            Kind::Connect | Kind::Dns | Kind::Cut | Kind::Status(_) => self.delays.next(),
+            Kind::Connect | Kind::Dns | Kind::Proxy | Kind::Cut | Kind::Status(_) => {
+                self.delays.next()
+            }
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
+use crate::company::Company;
 use crate::nugate::{Nugate, USER};
 use crate::upstream::Upstream;
 
@@ -47,6 +48,8 @@ pub enum World {
     Tls,
     /// The same for one user, whom the clients are.
     Guarded,
+    /// The same with a feed over https that is reached through a proxy alone, which wants a password.
+    Proxied,
     /// nugate over http, whose feed is another nugate in front of the feed: that one answers V2
     /// from V3 documents, this one passes it on.
     Chained,
@@ -55,6 +58,11 @@ pub enum World {
 }
 
 impl World {
+    /// Whether nugate knows a user, whom the clients are.
+    const fn has_user(self) -> bool {
+        matches!(self, Self::Guarded | Self::Proxied)
+    }
+
     /// As it is printed behind the name of a case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,6 +70,7 @@ impl World {
             Self::Plain => "http",
             Self::Tls => "https",
             Self::Guarded => "https as a user",
+            Self::Proxied => "https as a user, feed behind a proxy",
             Self::Chained => "http, through another",
             Self::Folder => "http, a folder",
         }
@@ -111,6 +120,7 @@ pub struct Bench {
     authority: Option<PathBuf>,
     _nugate: Option<Nugate>,
     _folder: Option<TempDir>,
+    company: Option<Company>,
 }
 
 impl Bench {
@@ -122,11 +132,18 @@ impl Bench {
         feed: &ExampleFeed,
     ) -> Self {
         let folder = (world == World::Folder).then(|| folder_of(feed));
+        let company = (world == World::Proxied).then(|| Company::start(feed));
+        let upstream = company
+            .as_ref()
+            .map_or(upstream, |company| &company.upstream);
         let nugate = match (world, &folder) {
             (World::Direct, _) => None,
             (_, Some(dir)) => Some(Nugate::over(dir.path())),
             (World::Tls, _) => Some(Nugate::tls(&upstream.index)),
-            (World::Guarded, _) => Some(Nugate::guarded(&upstream.index)),
+            (World::Guarded | World::Proxied, None) => {
+                let more = company.as_ref().map_or_else(Vec::new, Company::settings);
+                Some(Nugate::guarded(&upstream.index, more))
+            }
             (World::Chained, _) => Some(Nugate::behind(Nugate::open(&upstream.index))),
             (World::Plain | World::Folder, None) => Some(Nugate::open(&upstream.index)),
         };
@@ -139,12 +156,13 @@ impl Bench {
             authority: nugate.as_ref().and_then(|n| n.authority.clone()),
             _nugate: nugate,
             _folder: folder,
+            company,
         }
     }
 
     /// Runs a wrapper in `home` as who the world's clients are; what it printed, or why it failed.
     pub fn run(&self, home: &Path, client: &[&str], args: &[&str]) -> Result<String, Failure> {
-        self.run_as(home, client, args, self.world == World::Guarded)
+        self.run_as(home, client, args, self.world.has_user())
     }
 
     /// The same as the user, or as nobody.
@@ -235,6 +253,11 @@ impl Bench {
         Ok(answer.contains(&format!("\"{version}\"")))
     }
 
+    /// What is wrong with any request to the proxy so far, if there is one.
+    pub fn audit_proxy(&self) -> Result<(), Failure> {
+        self.company.as_ref().map_or(Ok(()), Company::audit)
+    }
+
     /// Fails unless nugate has asked its feed for V2 documents of each kind that the clients ask for.
     pub fn has_passed_v2_on(&self) -> Result<(), Failure> {
         let metrics = self.get("/metrics")?;
@@ -257,7 +280,7 @@ impl Bench {
     fn get(&self, path: &str) -> Result<String, Failure> {
         let told = |error: std::io::Error| error.to_string();
         let host = self.source.split('/').nth(2).unwrap_or_default();
-        let user = if self.world == World::Guarded {
+        let user = if self.world.has_user() {
             format!("Authorization: {BASIC}\r\n")
         } else {
             String::new()

@@ -55,6 +55,7 @@ impl Case {
             return Err(format!("{found:?} instead of {expected:?}"));
         }
         bench.upstream.audit()?;
+        bench.audit_proxy()?;
         let requests = bench.upstream.requests_since(mark);
         // Who is refused costs the feed nothing, whatever else it does.
         if self.name.contains("stranger") && !requests.is_empty() {
@@ -76,7 +77,7 @@ impl Case {
 /// is kept twice.
 const fn rounds(world: World, has_packages: bool) -> &'static [&'static str] {
     match world {
-        World::Guarded | World::Folder => &["first"],
+        World::Guarded | World::Proxied | World::Folder => &["first"],
         World::Tls | World::Chained if !has_packages => &["first"],
         World::Direct | World::Plain | World::Tls | World::Chained => &["first", "second"],
     }

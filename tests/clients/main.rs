@@ -5,7 +5,7 @@
 //! whose `clients/` has their wrappers), `NGTEST_BIN` (program to test), `NGTEST_DIRECT` (clients
 //! ask the feed itself, to prove the feed), `NGTEST_ONLY` (part of the lines to run).
 //! The cases run in each of the worlds that they name: over http, over https, as a user, through
-//! another nugate, and with nugate in front of a folder. One line per case and world, and a closing
+//! another nugate, with the feed behind a proxy, and with nugate in front of a folder. One line per case and world, and a closing
 //! line `N passed, M failed`.
 #![allow(
     clippy::unwrap_used,
@@ -14,11 +14,18 @@
     reason = "test code"
 )]
 
+#[path = "../it/support/authority.rs"]
+#[allow(dead_code, reason = "it has more than is needed here")]
+mod authority;
 mod bench;
 mod case;
+mod company;
 mod feed;
 mod install;
 mod nugate;
+#[path = "../it/support/proxy.rs"]
+#[allow(dead_code, reason = "it has more than is needed here")]
+mod proxy;
 mod publish;
 mod query;
 mod table;
@@ -50,6 +57,7 @@ fn main() -> ExitCode {
             World::Plain,
             World::Tls,
             World::Guarded,
+            World::Proxied,
             World::Chained,
             World::Folder,
         ]
@@ -61,7 +69,7 @@ fn main() -> ExitCode {
     } else {
         feed
     };
-    let upstream = Arc::new(Upstream::start(feed.clone(), direct));
+    let upstream = Arc::new(Upstream::start(feed.clone(), direct, None));
     let mut tally = Tally::default();
     for world in worlds {
         let line = |case: &Case| format!("{} ({})", case.name, world.name());

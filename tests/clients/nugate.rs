@@ -29,7 +29,7 @@ pub struct Nugate {
 }
 
 /// Settings as variables.
-type Settings = Vec<(&'static str, PathBuf)>;
+pub type Settings = Vec<(&'static str, PathBuf)>;
 
 impl Nugate {
     /// Over http, open to everyone.
@@ -60,14 +60,15 @@ impl Nugate {
         Self::start(dir, upstream, Some(authority), settings)
     }
 
-    /// Over https, for one user.
-    pub fn guarded(upstream: &str) -> Self {
+    /// Over https, for one user, with these settings besides.
+    pub fn guarded(upstream: &str, more: Settings) -> Self {
         let dir = TempDir::new().unwrap();
         let (authority, mut settings) = certificate(dir.path());
         let users = dir.path().join("users");
         let hash = bcrypt::hash(USER.1, bcrypt::DEFAULT_COST).unwrap();
         fs::write(&users, format!("{}:{hash}\n", USER.0)).unwrap();
         settings.extend(credential());
+        settings.extend(more);
         settings.extend([
             ("NUGATE_ACCESS__MODE", PathBuf::from("required")),
             ("NUGATE_ACCESS__PUSH_USERS", PathBuf::from(USER.0)),
@@ -78,7 +79,7 @@ impl Nugate {
 
     fn start(dir: TempDir, upstream: &str, authority: Option<PathBuf>, settings: Settings) -> Self {
         let program = program();
-        let mut process = Command::new(&program)
+        let mut process = without_proxies(&program)
             .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
             .arg("--cache-dir")
             .arg(dir.path().join("cache"))
@@ -125,6 +126,15 @@ impl Drop for Nugate {
         // The one behind ends after this one, which still may ask it.
         drop(self.behind.take());
     }
+}
+
+/// Starts from an environment in which the machine's own proxies are not named.
+fn without_proxies(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command
 }
 
 fn program() -> String {

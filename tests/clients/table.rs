@@ -38,6 +38,36 @@ const SEARCH: &[World] = &[
     World::Folder,
 ];
 
+/// As [`WITH_USER`], and with the feed behind a proxy.
+const BY_PROXY: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Guarded,
+    World::Proxied,
+    World::Folder,
+];
+
+/// As [`SEARCH`], and with the feed behind a proxy.
+const SEARCH_BY_PROXY: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Guarded,
+    World::Proxied,
+    World::Chained,
+    World::Folder,
+];
+
+/// As [`FEED_WITH_USER`], and with the feed behind a proxy.
+const PUSH_BY_PROXY: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Guarded,
+    World::Proxied,
+];
+
 /// As [`FEED`], and once more with credentials.
 const FEED_WITH_USER: &[World] = &[World::Direct, World::Plain, World::Tls, World::Guarded];
 
@@ -62,7 +92,7 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 7.6 restores the closure and warns of the vulnerable package",
         "nuget7",
-        WITH_USER,
+        BY_PROXY,
         install::restore,
         modern,
     ),
@@ -76,7 +106,7 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 7.6 is refused as a stranger",
         "nuget7",
-        &[World::Guarded],
+        &[World::Guarded, World::Proxied],
         install::stranger,
         nothing,
     ),
@@ -90,7 +120,7 @@ pub const CASES: &[Case] = &[
     case(
         "nuget.exe 5.8.0 installs the closure",
         "nuget-5.8.0.exe",
-        WITH_USER,
+        BY_PROXY,
         install::exe58,
         modern,
     ),
@@ -146,7 +176,7 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 7.6 searches",
         "nuget7",
-        SEARCH,
+        SEARCH_BY_PROXY,
         query::search,
         nothing,
     ),
@@ -265,7 +295,7 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 7.6 pushes and deletes",
         "nuget7",
-        FEED_WITH_USER,
+        PUSH_BY_PROXY,
         publish::nuget7,
         nothing,
     ),

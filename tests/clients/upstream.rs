@@ -5,6 +5,7 @@
 //! nothing there; [`Upstream::audit`] finds one that tries, and secrets that went astray.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -57,12 +58,16 @@ pub struct Upstream {
     feed: Arc<Mutex<ExampleFeed>>,
     log: Arc<Mutex<Vec<Seen>>>,
     direct: bool,
-    _runtime: Runtime,
+    /// Where its hosts listen.
+    pub addrs: [SocketAddr; 2],
+    /// What it runs on.
+    pub runtime: Runtime,
 }
 
 impl Upstream {
-    /// Serves the feed; `direct` if clients ask it themselves.
-    pub fn start(feed: ExampleFeed, direct: bool) -> Self {
+    /// Serves the feed; `direct` if clients ask it themselves. Its hosts are called by their
+    /// addresses, unless they are `called` something else.
+    pub fn start(feed: ExampleFeed, direct: bool, called: Option<[&str; 2]>) -> Self {
         let packages = feed
             .by_commit()
             .into_iter()
@@ -75,7 +80,11 @@ impl Upstream {
         let bind = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (first, second) = (bind(), bind());
         let base = |of: &TcpListener| format!("http://{}", of.local_addr().unwrap());
-        let bases = (base(&first), base(&second));
+        let addrs = [&first, &second].map(|host| host.local_addr().unwrap());
+        let bases = match called {
+            Some([first, second]) => (first.to_owned(), second.to_owned()),
+            None => (base(&first), base(&second)),
+        };
         let feed = Arc::new(Mutex::new(feed));
         let log = Arc::new(Mutex::new(Vec::new()));
         let index = format!("{}/v3/index.json", bases.0);
@@ -106,7 +115,8 @@ impl Upstream {
             feed,
             log,
             direct,
-            _runtime: runtime,
+            addrs,
+            runtime,
         }
     }
 

@@ -25,6 +25,7 @@ port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", (
 run=$(mktemp -d "$work/run.XXXXXX")
 cat >"$run/nugate.toml" <<TOML
 listen = "127.0.0.1:0"
+proxy = "none"
 [raw.suite]
 url = "http://127.0.0.1:$port/test/"
 unsafe_methods = true

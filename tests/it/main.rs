@@ -32,6 +32,7 @@ mod metrics;
 mod model;
 mod modes;
 mod negative;
+mod outbound;
 mod publish;
 mod quota;
 mod raw;

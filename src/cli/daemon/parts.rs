@@ -1,16 +1,17 @@
 //! From the configuration to the options of what a daemon is made of.
 
-use crate::cli::daemon::StartError;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cli::daemon::StartError;
 use crate::clock::Clock;
-use crate::config::{Config, FeedConfig, GenericConfig};
+use crate::config::{self, Config, FeedConfig, GenericConfig, Proxy};
 use crate::observe::Metrics;
 use crate::policy::http::Lifetimes;
 use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
 use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions};
-use crate::upstream::FeedOptions;
+use crate::upstream::{FeedOptions, Outbound, read_authorities, read_identity};
 
 /// How much a cache may hold.
 pub(in crate::cli) fn quota(config: &Config) -> Quota {
@@ -59,8 +60,8 @@ pub(in crate::cli) fn store_options(
     }
 }
 
-pub(super) fn feed_options(feed: &FeedConfig) -> FeedOptions {
-    FeedOptions {
+pub(super) fn feed_options(feed: &FeedConfig) -> Result<FeedOptions, StartError> {
+    Ok(FeedOptions {
         name: feed.name.clone(),
         url: feed.url.clone(),
         redirect_hosts: feed
@@ -76,10 +77,43 @@ pub(super) fn feed_options(feed: &FeedConfig) -> FeedOptions {
         hold: feed.hold,
         connections_max: feed.connections_max as usize,
         requests_per_second: feed.requests_per_second,
-        extra_roots: Vec::new(),
+        outbound: outbound(&feed.name, &feed.outbound.settled)?,
         credential: feed.auth.credential.clone(),
         pass_types: feed.pass_types.clone(),
+    })
+}
+
+/// How connections are made: certificates are read here, and the way is told.
+fn outbound(name: &str, settings: &config::Outbound) -> Result<Outbound, StartError> {
+    let now = Clock::System.now();
+    let mut extra_roots = Vec::new();
+    for file in &settings.ca_files {
+        extra_roots.extend(read_authorities(file, now)?);
     }
+    let identity = settings.identity.as_ref();
+    let identity = identity.map(|(certificate, key)| read_identity(certificate, key, now));
+    let proxies = &settings.proxies;
+    if proxies.plain.is_some() || proxies.tls.is_some() {
+        let shown = |proxy: &Option<Proxy>| {
+            let proxy = proxy.as_ref().map(ToString::to_string);
+            proxy.unwrap_or_else(|| "direct".to_owned())
+        };
+        let except: Vec<_> = proxies.exempt.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            feed = name,
+            https = shown(&proxies.tls),
+            http = shown(&proxies.plain),
+            except = except.join(","),
+            "asked through a proxy"
+        );
+    }
+    Ok(Outbound {
+        proxies: proxies.clone(),
+        extra_roots,
+        identity: identity.transpose()?.map(Arc::new),
+        source: settings.source,
+        family: settings.family,
+    })
 }
 
 /// The generic routes. They share the limits of the feed, and nothing else of it.
@@ -110,7 +144,7 @@ pub(super) fn routes(config: &Config) -> Result<Vec<Route>, StartError> {
             hold: Duration::ZERO,
             connections_max: config.feed.connections_max as usize,
             requests_per_second: config.feed.requests_per_second,
-            extra_roots: Vec::new(),
+            outbound: outbound(&format!("raw.{}", raw.name), &config.outbound.settled)?,
             credential: None,
             pass_types: Vec::new(),
         };

@@ -21,7 +21,9 @@ use crate::nuget::range::VersionRange;
 use crate::nuget::service_index::{IndexError, ServiceIndex};
 use crate::nuget::version::PackageVersion;
 use crate::observe::CacheStatus;
-use crate::upstream::{ClientIdentity, Encoding, Feed, FeedOptions, Fetch, UpstreamError, Wanted};
+use crate::upstream::{
+    ClientIdentity, Encoding, Feed, FeedOptions, Fetch, Outbound, UpstreamError, Wanted,
+};
 
 /// The framework of the project.
 const FRAMEWORK: &str = "net8.0";
@@ -171,7 +173,7 @@ impl Client {
             hold: Duration::ZERO,
             connections_max: 1,
             requests_per_second: 0,
-            extra_roots: Vec::new(),
+            outbound: Outbound::default(),
             credential: None,
             pass_types: Vec::new(),
         })?;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::upstream::{FeedOptions, Rest};
+use crate::upstream::{FeedOptions, Outbound, Rest};
 
 mod bodies;
 mod tls;
@@ -104,7 +104,7 @@ fn options(url: &Url) -> FeedOptions {
         hold: Duration::ZERO,
         connections_max: 4,
         requests_per_second: 0,
-        extra_roots: Vec::new(),
+        outbound: Outbound::default(),
         credential: None,
         pass_types: Vec::new(),
     }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod disk;
 pub mod group;
 pub mod program;
+pub mod proxy;
 pub mod push;
 pub mod script;
 pub mod until;

@@ -82,12 +82,21 @@ impl ScriptedUpstream {
 
     /// The same at another address of this machine: another host.
     pub async fn at(address: [u8; 4], feed: ExampleFeed) -> Self {
+        Self::start(address, feed, None).await
+    }
+
+    /// The same under a URL that only others know the way to.
+    pub async fn called(base: &str, feed: ExampleFeed) -> Self {
+        Self::start([127, 0, 0, 1], feed, Some(base)).await
+    }
+
+    async fn start(address: [u8; 4], feed: ExampleFeed, base: Option<&str>) -> Self {
         let listener = TcpListener::bind(SocketAddr::from((address, 0)))
             .await
             .unwrap();
         let addr = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            base: format!("http://{addr}"),
+            base: base.map_or_else(|| format!("http://{addr}"), str::to_owned),
             feed: Mutex::new(feed),
             scripts: Arc::default(),
             log: watch::Sender::new(Vec::new()),
@@ -103,7 +112,7 @@ impl ScriptedUpstream {
         }
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or what it is called.
     pub fn base_url(&self) -> &str {
         &self.shared.base
     }

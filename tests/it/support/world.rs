@@ -19,7 +19,7 @@ use nugate::proxy::{Options, Parts, Proxy};
 use nugate::server::access::Access;
 use nugate::server::{App, BaseRules, Door, Limits, Tls, run};
 use nugate::store::{Quota, Store, StoreOptions};
-use nugate::upstream::{Feed, FeedOptions};
+use nugate::upstream::{Feed, FeedOptions, Outbound};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -305,7 +305,7 @@ pub fn settings(index: &str) -> Settings {
             hold: Duration::ZERO,
             connections_max: 64,
             requests_per_second: 0,
-            extra_roots: Vec::new(),
+            outbound: Outbound::default(),
             credential: None,
             pass_types: Vec::new(),
         },

@@ -59,7 +59,7 @@ async fn a_private_authority_is_trusted_when_given() {
     let port = address.port();
     let url = Url::parse(&format!("https://user:pw@localhost:{port}/a")).unwrap();
     let mut trusting = options(&url);
-    trusting.extra_roots = vec![root];
+    trusting.outbound.extra_roots = vec![root];
     let fetched = Given::new(&[&url])
         .fetch(&Feed::new(trusting).unwrap())
         .await
@@ -70,7 +70,7 @@ async fn a_private_authority_is_trusted_when_given() {
 
     let (_, stranger) = tls_server("theirs").await;
     let mut options = options(&url);
-    options.extra_roots = vec![stranger];
+    options.outbound.extra_roots = vec![stranger];
     let feed = Feed::new(options).unwrap();
     let error = Given::new(&[&url]).fetch(&feed).await.unwrap_err();
     assert_eq!(error.kind, Kind::Tls, "{error}");
@@ -87,7 +87,7 @@ async fn certificates_that_are_not_right_are_refused() {
         let (address, root) = tls_server_of("ours", name, until).await;
         let url = Url::parse(&format!("https://localhost:{}/a", address.port())).unwrap();
         let mut options = options(&url);
-        options.extra_roots = vec![root];
+        options.outbound.extra_roots = vec![root];
         let feed = Feed::new(options).unwrap();
         let error = Given::new(&[&url]).fetch(&feed).await.unwrap_err();
         assert_eq!(error.kind, Kind::Tls, "{error}");
@@ -126,6 +126,6 @@ fn unusable_settings_are_refused() {
         Kind::Protocol,
     );
     let mut broken = options(&Url::parse("https://feed.example/").unwrap());
-    broken.extra_roots = vec![CertificateDer::from(vec![1, 2, 3])];
+    broken.outbound.extra_roots = vec![CertificateDer::from(vec![1, 2, 3])];
     check(broken, Kind::Tls);
 }
