@@ -16,6 +16,8 @@ client_authorities = '/a'
 url = 'https://feed.example/v3/index.json'
 [raw.dist]
 url = 'https://dist.example/'
+[[bandwidth]]
+rate = '2 Mbit/s'
 ";
 
 /// A value for each setting whose kind does not give one.
@@ -52,6 +54,62 @@ const SAMPLES: &[(&str, &str)] = &[
         "feeds.NAME.credential_hosts",
         "['cdn.example']\nauth = 'bearer'\npassword = 'p'",
     ),
+    ("time_zone", "'+02:00'"),
+    ("proxy", "'http://proxy.example:3128'"),
+    (
+        "proxy_username",
+        "'u'\nproxy = 'http://proxy.example:3128'\nproxy_password = 'p'",
+    ),
+    (
+        "proxy_password",
+        "'p'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    (
+        "proxy_password_env",
+        "'SECRET'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    (
+        "proxy_password_file",
+        "'SECRETS/s'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    (
+        "proxy_password_credential",
+        "'s'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    ("no_proxy", "['.corp.example']\nproxy = 'http://proxy.example:3128'"),
+    ("ca_file", "'/ca'"),
+    ("source_address", "['127.0.0.1']"),
+    ("clients.rate", "'2 Mbit/s'"),
+    ("feeds.NAME.rate", "'2 Mbit/s'"),
+    ("feeds.NAME.proxy", "'http://proxy.example:3128'"),
+    (
+        "feeds.NAME.proxy_username",
+        "'u'\nproxy = 'http://proxy.example:3128'\nproxy_password = 'p'",
+    ),
+    (
+        "feeds.NAME.proxy_password",
+        "'p'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    (
+        "feeds.NAME.proxy_password_env",
+        "'SECRET'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    (
+        "feeds.NAME.proxy_password_file",
+        "'SECRETS/s'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    (
+        "feeds.NAME.proxy_password_credential",
+        "'s'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
+    ),
+    ("feeds.NAME.ca_file", "'/ca'"),
+    ("feeds.NAME.client_certificate", "'/c'\nclient_key = '/k'"),
+    ("feeds.NAME.client_key", "'/k'\nclient_certificate = '/c'"),
+    ("bandwidth.NAME.rate", "'4 Mbit/s'"),
+    ("bandwidth.NAME.direction", "'clients'"),
+    ("bandwidth.NAME.from", "'08:00'"),
+    ("bandwidth.NAME.to", "'18:00'"),
+    ("bandwidth.NAME.days", "'mon-fri'"),
     ("raw.NAME.url", "'https://other.example/'"),
     ("raw.NAME.redirect_hosts", "['cdn.example']"),
     ("raw.NAME.rewrite", "['tools.json']"),
@@ -69,6 +127,13 @@ fn load(file: &str, secrets: &str) -> Loaded {
         flags: Vec::new(),
     };
     Loaded::read(&sources).unwrap_or_else(|errors| panic!("{file}\n{errors}"))
+}
+
+/// The key of a setting, of the feed, route or limit of the base.
+fn named(setting: &Setting) -> String {
+    let key = setting.key.replace("feeds.NAME", "feeds.nuget");
+    let key = key.replace("raw.NAME", "raw.dist");
+    key.replace("bandwidth.NAME", "bandwidth.1")
 }
 
 /// The file with another value for a setting than the base.
@@ -95,8 +160,7 @@ fn with(setting: &Setting, secrets: &str) -> String {
                 .replace("SECRETS", secrets)
         }
     };
-    let key = setting.key.replace("feeds.NAME", "feeds.nuget");
-    let key = key.replace("raw.NAME", "raw.dist");
+    let key = named(setting).replace("bandwidth.1", "[bandwidth]");
     let (table, name) = key.rsplit_once('.').unwrap_or(("", &key));
     let line = format!("{name} = {sample}\n");
     let without: String = BASE
@@ -132,10 +196,7 @@ fn with(setting: &Setting, secrets: &str) -> String {
 fn other(setting: &Setting, bounds: [String; 2]) -> String {
     let [low, high] = bounds;
     let is_default = |text: &str| {
-        let key = setting
-            .key
-            .replace("feeds.NAME", "feeds.nuget")
-            .replace("raw.NAME", "raw.dist");
+        let key = named(setting);
         let value = |text: &str| {
             let mut raw = RawConfig::default();
             raw.add_file("n.toml", &format!("{key} = {text}"));
@@ -163,8 +224,7 @@ fn what_is_listed_as_live_is_what_is_taken_over() {
         assert_ne!(newer.config, before.config, "{file}");
         let now = before.take_over(&newer);
         let changes = before.changes(&newer);
-        let key = setting.key.replace("feeds.NAME", "feeds.nuget");
-        let key = key.replace("raw.NAME", "raw.dist");
+        let key = named(setting);
         let of = |changes: &[Change]| {
             let found = changes.iter().find(|change| change.key == key);
             found.map(|change| change.is_live)

@@ -33,6 +33,12 @@ impl Disk {
         unmount(&self.at);
     }
 
+    /// How many bytes are taken.
+    pub fn used(&self) -> u64 {
+        let space = rustix::fs::statvfs(&self.at).unwrap();
+        (space.f_blocks - space.f_bfree) * space.f_frsize
+    }
+
     /// Fills all but `left` bytes.
     pub fn fill(&self, left: u64) {
         let space = rustix::fs::statvfs(&self.at).unwrap();
