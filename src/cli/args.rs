@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::cli::cache::args::CacheCommand;
+use crate::cli::cache::args::{CacheCommand, CacheFlags};
+use crate::cli::doctor::{self, DoctorFlags};
 use crate::cli::settings::ConfigCommand;
 
 const EXIT_CODES: &str = "\
@@ -47,6 +48,9 @@ pub enum Command {
     /// Show, check or begin the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at a feed, or at everything of the configuration, as clients do
+    #[command(after_help = doctor::HELP)]
+    Doctor(DoctorFlags),
     /// The commands on the cache.
     #[command(flatten)]
     Cache(CacheCommand),
@@ -140,6 +144,7 @@ impl Args {
             Some(Command::Serve(inner)) => inner.config.clone(),
             Some(Command::Cache(command)) => command.cache().config.clone(),
             Some(Command::Config(command)) => command.serve().and_then(|it| it.config.clone()),
+            Some(Command::Doctor(flags)) => flags.cache.config.clone(),
             Some(_) | None => None,
         };
         inner.or_else(|| self.outer.config.clone())
@@ -159,10 +164,11 @@ impl Args {
                 &demo
             }
             Some(Command::Cache(command)) => {
-                cache = ServeFlags {
-                    cache_dir: command.cache().cache_dir.clone(),
-                    ..ServeFlags::default()
-                };
+                cache = of_cache(command.cache());
+                &cache
+            }
+            Some(Command::Doctor(flags)) => {
+                cache = of_cache(&flags.cache);
                 &cache
             }
             Some(Command::Config(command)) => command.serve().unwrap_or(&none),
@@ -178,6 +184,14 @@ impl Args {
         .into_iter()
         .filter_map(|(key, inner, outer)| Some((key, inner.clone().or_else(|| outer.clone())?)))
         .collect()
+    }
+}
+
+/// What commands on a cache say of the settings.
+fn of_cache(flags: &CacheFlags) -> ServeFlags {
+    ServeFlags {
+        cache_dir: flags.cache_dir.clone(),
+        ..ServeFlags::default()
     }
 }
 

@@ -28,8 +28,8 @@ use crate::server::{self, App, BaseRules, Door, Limits, Patience, Reload, TlsErr
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, UpstreamError};
 
-use self::parts::{feed_options, open_store, options, routes};
-pub(in crate::cli) use self::parts::{quota, rehearse, store_options};
+pub(in crate::cli) use self::parts::{feed_options, quota, rehearse, store_options};
+use self::parts::{open_store, options, routes};
 
 /// The longest wait for the store to say how much it holds, which only the greeting tells.
 const COUNTING: Duration = Duration::from_millis(20);

@@ -7,6 +7,7 @@ pub mod cert;
 pub mod daemon;
 pub mod demo;
 mod descriptors;
+pub mod doctor;
 pub mod key;
 pub mod logging;
 pub mod manual;
@@ -23,7 +24,8 @@ use crate::config::source::process_environment;
 use crate::config::{self, Config, Sources};
 
 /// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
-/// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found.
+/// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found, and
+/// `doctor` 3, something does not work.
 pub fn run() -> ExitCode {
     let args = Args::parse();
     // These need no configuration, and must not fail because of one.
@@ -39,6 +41,11 @@ pub fn run() -> ExitCode {
     };
     if let Some(done) = alone {
         return ended(done);
+    }
+    if let Some(Command::Doctor(flags)) = &args.command
+        && flags.url.is_some()
+    {
+        return doctor::at_url(flags);
     }
     let environment = process_environment();
     let sources = Sources::gather(args.config(), environment, args.flags());
@@ -64,6 +71,9 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Some(Command::Doctor(flags)) => {
+            return runtime.block_on(doctor::of_config(&config, flags));
+        }
         Some(Command::Demo(flags)) => runtime
             .block_on(demo::run(&config, flags))
             .map_err(|error| error.to_string()),

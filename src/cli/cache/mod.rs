@@ -8,6 +8,8 @@ mod progress;
 mod reach;
 mod show;
 
+pub(in crate::cli) use reach::is_served;
+
 use std::process::ExitCode;
 
 use crate::cli::cache::args::CacheCommand;

@@ -73,6 +73,11 @@ pub(super) async fn give(config: &Config, order: Order) -> Result<Events, String
     ))
 }
 
+/// Whether a daemon answers on the control socket of a cache.
+pub(in crate::cli) async fn is_served(dir: &Path) -> Result<bool, String> {
+    connect(dir).await.map(|stream| stream.is_some())
+}
+
 async fn connect(dir: &Path) -> Result<Option<UnixStream>, String> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),

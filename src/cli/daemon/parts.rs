@@ -108,7 +108,7 @@ pub(super) fn access(config: &Config, metrics: &Arc<Metrics>) -> Result<Access, 
     Access::open(&config.access, proxies, Arc::clone(metrics))
 }
 
-pub(super) fn feed_options(feed: &FeedConfig) -> FeedOptions {
+pub(in crate::cli) fn feed_options(feed: &FeedConfig) -> FeedOptions {
     FeedOptions {
         name: feed.name.clone(),
         url: feed.url.clone(),

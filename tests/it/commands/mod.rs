@@ -1,3 +1,5 @@
 //! Commands that look at the configuration, at a feed, or ahead.
 
+mod doctor;
+mod https;
 mod settings;
