@@ -18,3 +18,4 @@ pub mod stated;
 pub mod subject;
 pub mod v2;
 pub mod version;
+pub mod wanted;

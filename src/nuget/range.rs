@@ -46,6 +46,12 @@ impl VersionRange {
         range.has_members().then_some(range)
     }
 
+    /// The only version in the range, where it says so: `[1.0]`.
+    pub fn only(&self) -> Option<&PackageVersion> {
+        let (low, high) = (self.low.as_ref()?, self.high.as_ref()?);
+        (low.version == high.version).then_some(&low.version)
+    }
+
     /// Whether a version lies between the ends, by precedence alone: `2.0.0-beta` is in
     /// `[1.0, 2.0)`.
     pub fn contains(&self, version: &PackageVersion) -> bool {

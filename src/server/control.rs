@@ -34,8 +34,8 @@ use crate::store::CONTROL;
 /// Where orders go.
 pub const ORDERS: &str = "/v1/orders";
 
-/// Longest order, in bytes.
-const ORDER_MAX: usize = 64 * 1024;
+/// Longest order, in bytes: some 20,000 packages to fetch ahead.
+pub const ORDER_MAX: usize = 1 << 20;
 
 /// Orders at a time; further connections are closed.
 const ORDERS_MAX: usize = 8;
@@ -176,7 +176,7 @@ async fn answer(request: Request<Incoming>, cache: Cache) -> Response<Body> {
     };
     match serde_json::from_slice::<Order>(&body) {
         Ok(order) => {
-            tracing::info!(?order, "a command");
+            tracing::info!(order = order.name(), "a command");
             carried_out(order, cache)
         }
         Err(error) => {

@@ -71,6 +71,19 @@ Exit codes:
   2   wrong usage
   64  wrong configuration";
 
+const WARM: &str = "\
+Examples:
+  nugate warm obj/project.assets.json
+  nugate warm src/App/App.csproj packages.lock.json
+  nugate warm --closure Newtonsoft.Json@13.0.3 Serilog
+
+Exit codes:
+  0   everything is there
+  1   failure at run time
+  2   wrong usage, or a file that says nothing
+  3   something is not there, or could not be resolved
+  64  wrong configuration";
+
 /// A command on the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum CacheCommand {
@@ -92,6 +105,9 @@ pub enum CacheCommand {
     /// Remove pins
     #[command(after_help = CODES)]
     Unpin(UnpinFlags),
+    /// Fetch ahead what a project needs, through the daemon, so that it is there without the feed
+    #[command(after_help = WARM)]
+    Warm(WarmFlags),
 }
 
 /// Which cache, and how the result is shown.
@@ -205,6 +221,26 @@ pub struct UnpinFlags {
     pub cache: CacheFlags,
 }
 
+/// The flags of `warm`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct WarmFlags {
+    /// Files (lock, assets, project, `packages.config`, `.props`, a bill of materials) or packages
+    #[arg(value_name = "FILE|ID[@VERSION]", required = true)]
+    pub what: Vec<String>,
+    /// Also what the packages need, on any framework
+    #[arg(long)]
+    pub closure: bool,
+    /// Leave registrations out, which restores do not ask for
+    #[arg(long, conflicts_with = "closure")]
+    pub no_registrations: bool,
+    /// Packages at a time
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub parallel: u32,
+    /// Which cache.
+    #[command(flatten)]
+    pub cache: CacheFlags,
+}
+
 impl CacheCommand {
     /// Which cache, and how the result is shown.
     pub const fn cache(&self) -> &CacheFlags {
@@ -215,6 +251,7 @@ impl CacheCommand {
             Self::Purge(flags) => &flags.cache,
             Self::Pin(flags) => &flags.cache,
             Self::Unpin(flags) => &flags.cache,
+            Self::Warm(flags) => &flags.cache,
         }
     }
 

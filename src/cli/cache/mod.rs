@@ -1,4 +1,4 @@
-//! Commands on the cache: `stats`, `gc`, `verify`, `purge`, `pin`, `unpin`.
+//! Commands on the cache: `stats`, `gc`, `verify`, `purge`, `pin`, `unpin`, `warm`.
 //!
 //! Each is one order ([`crate::jobs::command`]). It goes to the daemon that runs on the cache, else
 //! it is carried out here; what is shown is the same.
@@ -7,6 +7,7 @@ pub mod args;
 mod progress;
 mod reach;
 mod show;
+mod wants;
 
 pub(in crate::cli) use reach::is_served;
 
@@ -24,6 +25,9 @@ const USAGE: u8 = 2;
 /// Exit code of `verify` when it found damage.
 pub const DAMAGED: u8 = 3;
 
+/// Exit code of `warm` when something is not there.
+pub const INCOMPLETE: u8 = 3;
+
 /// The most findings that are shown; their number is always told.
 const FINDINGS_MAX: usize = 10_000;
 
@@ -32,7 +36,7 @@ const FINDINGS_MAX: usize = 10_000;
 /// # Errors
 /// Why it was not carried out, for people.
 pub async fn run(config: &Config, command: &CacheCommand) -> Result<ExitCode, String> {
-    let order = match command.order() {
+    let (order, unresolved) = match command.order() {
         Ok(order) => order,
         Err(why) => {
             complain(&why);
@@ -62,16 +66,22 @@ pub async fn run(config: &Config, command: &CacheCommand) -> Result<ExitCode, St
     progress.end();
     events.end().await;
     let text = if command.json() {
-        show::json(&report, &findings, config, beside)?
+        show::json(&report, (&findings, &unresolved), config, beside)?
     } else {
-        show::text(&report, &order, config, beside)
+        let told = unresolved
+            .iter()
+            .map(|why| format!("not resolved  {why}\n"));
+        told.collect::<String>() + &show::text(&report, &order, config, beside)
     };
     print(&text);
-    Ok(exit_code(&report))
+    Ok(exit_code(&report, &unresolved))
 }
 
-fn exit_code(report: &Report) -> ExitCode {
+fn exit_code(report: &Report, unresolved: &[String]) -> ExitCode {
     match report {
+        Report::Warmed(found) if found.missing > 0 || !unresolved.is_empty() => {
+            ExitCode::from(INCOMPLETE)
+        }
         Report::Verified(found) if found.damaged.count + found.missing.count > 0 => {
             ExitCode::from(DAMAGED)
         }
@@ -80,9 +90,10 @@ fn exit_code(report: &Report) -> ExitCode {
 }
 
 impl CacheCommand {
-    /// What it asks for.
-    fn order(&self) -> Result<Order, String> {
-        Ok(match self {
+    /// What it asks for, and what it was given that cannot be asked for.
+    fn order(&self) -> Result<(Order, Vec<String>), String> {
+        let mut unresolved = Vec::new();
+        let order = match self {
             Self::Stats(_) => Order::Stats,
             Self::Gc(flags) => Order::Gc {
                 dry_run: flags.dry_run,
@@ -103,7 +114,13 @@ impl CacheCommand {
             Self::Unpin(flags) => Order::Unpin {
                 subjects: subjects(&flags.subjects)?,
             },
-        })
+            Self::Warm(flags) => {
+                let (warm, left) = wants::read(flags)?;
+                unresolved = left;
+                Order::Warm(warm)
+            }
+        };
+        Ok((order, unresolved))
     }
 }
 

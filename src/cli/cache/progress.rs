@@ -12,20 +12,31 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     /// Tenths that were told last; none for commands that are over at once.
     told: Option<u64>,
+    /// Whether packages are counted, and not bytes.
+    packages: bool,
 }
 
 impl Progress {
     pub(super) fn new(order: &Order) -> Self {
-        let long = matches!(order, Order::Verify { .. });
+        let packages = matches!(order, Order::Warm(_));
+        let long = packages || matches!(order, Order::Verify { .. });
         let bar = (long && std::io::stderr().is_terminal()).then(|| ProgressBar::new(0));
         if let Some(bar) = &bar {
-            let style = "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+            let style = if packages {
+                "{bar:40} {pos}/{len} packages {eta}"
+            } else {
+                "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"
+            };
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
         }
         let told = long.then_some(0);
-        Self { bar, told }
+        Self {
+            bar,
+            told,
+            packages,
+        }
     }
 
     pub(super) fn show(&mut self, done: u64, of: u64) {
@@ -36,12 +47,12 @@ impl Progress {
             let tenths = done.saturating_mul(10).checked_div(of).unwrap_or(0);
             if tenths > *told {
                 *told = tenths;
-                let line = format!(
-                    "{}0 %, {} of {}\n",
-                    tenths,
-                    BinaryBytes(done),
-                    BinaryBytes(of)
-                );
+                let way = if self.packages {
+                    format!("{done} of {of} packages")
+                } else {
+                    format!("{} of {}", BinaryBytes(done), BinaryBytes(of))
+                };
+                let line = format!("{tenths}0 %, {way}\n");
                 // Nobody may be there to read it.
                 let _ = std::io::stderr().write_all(line.as_bytes());
             }

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::jobs::command::{
-    Amounts, Finding, Order, PinReport, Purged, Report, Room, SinceStart, Stats, Verified,
+    Amounts, Finding, Order, PinReport, Purged, Report, Room, SinceStart, Stats, Verified, Warmed,
 };
 
-/// A report as JSON: its members, which cache, and whether a daemon runs on it.
+/// A report as JSON, with the findings or what could not be resolved: its members, which cache, and whether a daemon runs on it.
 pub(super) fn json(
     report: &Report,
-    findings: &[Finding],
+    (findings, unresolved): (&[Finding], &[String]),
     config: &Config,
     beside: bool,
 ) -> Result<String, String> {
@@ -26,6 +26,10 @@ pub(super) fn json(
             value
         }),
         Report::Pins(pins) => Ok(json!({ "pins": pins })),
+        Report::Warmed(found) => serde_json::to_value(found).map(|mut value| {
+            value["unresolved"] = json!(unresolved);
+            value
+        }),
     };
     let mut value: Value = value.map_err(|error| error.to_string())?;
     value["cache"] = json!(config.cache.dir.display().to_string());
@@ -48,6 +52,7 @@ pub(super) fn text(report: &Report, order: &Order, config: &Config, beside: bool
         }
         Report::Purged(found) => purged(found),
         Report::Pins(found) => pins(found, order),
+        Report::Warmed(found) => warmed(found),
     };
     // Writing to a text does not fail.
     text.unwrap_or_default()
@@ -251,6 +256,27 @@ fn purged(purged: &Purged) -> Text {
         purged.subject, purged.entries
     );
     table(&mut out, &purged.kinds)?;
+    Ok(out)
+}
+
+fn warmed(found: &Warmed) -> Text {
+    let mut out = String::new();
+    for failure in &found.failures {
+        writeln!(out, "missing  {}: {}", failure.what, failure.why)?;
+    }
+    let more = found.missing - (found.failures.len() as u64).min(found.missing);
+    if more > 0 {
+        writeln!(out, "missing  {more} more")?;
+    }
+    writeln!(
+        out,
+        "{} packages of {} ids are there; {} documents and packages were, {} were fetched ({})",
+        found.packages,
+        found.ids,
+        found.stored.count,
+        found.fetched.count,
+        BinaryBytes(found.fetched.bytes)
+    )?;
     Ok(out)
 }
 

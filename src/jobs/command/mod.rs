@@ -12,6 +12,7 @@ mod repair;
 mod room;
 mod stats;
 mod verify;
+mod warm;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use order::{
-    Amount, Amounts, Event, FeedState, Finding, Order, PinReport, Purged, Report, Room, SinceStart,
-    Stats, Verified,
+    Amount, Amounts, Event, FeedState, Finding, NotWarmed, Order, PinReport, Purged, Report, Room,
+    SinceStart, Stats, Verified, Warm, Warmed,
 };
 pub use pins::renew as renew_pins;
 
@@ -129,6 +130,7 @@ impl Cache {
             Order::Pin { subjects } => self.pin(&subjects).await.map(Report::Pins),
             Order::Unpin { subjects } => self.unpin(&subjects).await.map(Report::Pins),
             Order::Pins => self.pinned().await.map(Report::Pins),
+            Order::Warm(warm) => self.warm(warm, &events).await.map(Report::Warmed),
         };
         let last = match done {
             Ok(report) => Event::Done(report),

@@ -55,13 +55,48 @@ pub enum Order {
     },
     /// Tell what is pinned.
     Pins,
+    /// Fetch ahead what clients will ask for; a daemon must run.
+    Warm(Warm),
+}
+
+impl Order {
+    /// Its name, as in JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Stats => "stats",
+            Self::Gc { .. } => "gc",
+            Self::Verify { .. } => "verify",
+            Self::Purge { .. } => "purge",
+            Self::Pin { .. } => "pin",
+            Self::Unpin { .. } => "unpin",
+            Self::Pins => "pins",
+            Self::Warm(_) => "warm",
+        }
+    }
+}
+
+/// What to fetch ahead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// The packages: `ID`, `ID@VERSION`, or `ID@RANGE` in interval notation, of which the lowest is
+    /// taken that a feed has.
+    pub packages: Vec<String>,
+    /// Also what they need, and what that needs, on any framework.
+    #[serde(default)]
+    pub closure: bool,
+    /// Also their registrations.
+    #[serde(default)]
+    pub registrations: bool,
+    /// Packages at a time.
+    #[serde(default)]
+    pub parallel: u32,
 }
 
 /// What happens while an order is carried out. Exactly one of the last two ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// So much is done of what is to do, in bytes.
+    /// So much is done of what is to do: bytes, of [`Order::Warm`] packages.
     Progress {
         /// Done.
         done: u64,
@@ -92,6 +127,8 @@ pub enum Report {
     Purged(Purged),
     /// What is pinned.
     Pins(Vec<PinReport>),
+    /// What was fetched ahead.
+    Warmed(Warmed),
 }
 
 /// A number of things and their bytes.
@@ -260,6 +297,32 @@ pub struct PinReport {
     pub subject: String,
     /// What is stored of it.
     pub stored: Amount,
+}
+
+/// What was fetched ahead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmed {
+    /// Ids that are there.
+    pub ids: u64,
+    /// Their versions that are there.
+    pub packages: u64,
+    /// Documents and packages that were there already.
+    pub stored: Amount,
+    /// Those that a feed was asked for.
+    pub fetched: Amount,
+    /// What is not there although it was wanted.
+    pub missing: u64,
+    /// The first 1,000 of them.
+    pub failures: Vec<NotWarmed>,
+}
+
+/// What is not there although it was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotWarmed {
+    /// A package, or the path of a document.
+    pub what: String,
+    /// Why.
+    pub why: String,
 }
 
 /// RFC 3339, to the second.

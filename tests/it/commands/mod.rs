@@ -3,3 +3,4 @@
 mod doctor;
 mod https;
 mod settings;
+mod warm;
