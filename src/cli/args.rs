@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cli::bundle_key::BundleKeyFlags;
 use crate::cli::cache::args::{CacheCommand, CacheFlags};
 use crate::cli::doctor::{self, DoctorFlags};
 use crate::cli::settings::ConfigCommand;
@@ -45,6 +46,8 @@ pub enum Command {
     Cert(CertFlags),
     /// Make a key for a client
     Key(KeyFlags),
+    /// Make a key that exported bundles are signed with
+    BundleKey(BundleKeyFlags),
     /// Show, check or begin the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod banner;
+pub mod bundle_key;
 pub mod cache;
 pub mod cert;
 pub mod daemon;
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
     let alone = match &args.command {
         Some(Command::Cert(flags)) => Some(cert::run(flags).map_err(|error| error.to_string())),
         Some(Command::Key(flags)) => Some(key::run(flags)),
+        Some(Command::BundleKey(flags)) => Some(bundle_key::run(flags)),
         Some(Command::Man(flags)) => Some(manual::man(flags).map_err(|error| error.to_string())),
         Some(Command::Completions(flags)) => {
             manual::completions(flags);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::cli::cache::bundle::{ExportFlags, ImportFlags};
 use crate::config::value::Size;
 use crate::nuget::subject::Subject;
 
@@ -108,6 +109,12 @@ pub enum CacheCommand {
     /// Fetch ahead what a project needs, through the daemon, so that it is there without the feed
     #[command(after_help = WARM)]
     Warm(WarmFlags),
+    /// Write what the cache holds to a signed file, for a site without a feed
+    #[command(after_help = super::bundle::EXPORT)]
+    Export(ExportFlags),
+    /// Take over what another site exported
+    #[command(after_help = super::bundle::IMPORT)]
+    Import(ImportFlags),
 }
 
 /// Which cache, and how the result is shown.
@@ -252,6 +259,8 @@ impl CacheCommand {
             Self::Pin(flags) => &flags.cache,
             Self::Unpin(flags) => &flags.cache,
             Self::Warm(flags) => &flags.cache,
+            Self::Export(flags) => &flags.cache,
+            Self::Import(flags) => &flags.cache,
         }
     }
 

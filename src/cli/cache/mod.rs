@@ -1,9 +1,11 @@
-//! Commands on the cache: `stats`, `gc`, `verify`, `purge`, `pin`, `unpin`, `warm`.
+//! Commands on the cache: `stats`, `gc`, `verify`, `purge`, `pin`, `unpin`, `warm`,
+//! `export`, `import`.
 //!
 //! Each is one order ([`crate::jobs::command`]). It goes to the daemon that runs on the cache, else
 //! it is carried out here; what is shown is the same.
 
 pub mod args;
+pub mod bundle;
 mod progress;
 mod reach;
 mod show;
@@ -119,6 +121,8 @@ impl CacheCommand {
                 unresolved = left;
                 Order::Warm(warm)
             }
+            Self::Export(flags) => Order::Export(flags.order()?),
+            Self::Import(flags) => Order::Import(flags.order()?),
         };
         Ok((order, unresolved))
     }

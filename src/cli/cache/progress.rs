@@ -19,7 +19,11 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(order: &Order) -> Self {
         let packages = matches!(order, Order::Warm(_));
-        let long = packages || matches!(order, Order::Verify { .. });
+        let bodies = matches!(
+            order,
+            Order::Verify { .. } | Order::Export(_) | Order::Import(_)
+        );
+        let long = packages || bodies;
         let bar = (long && std::io::stderr().is_terminal()).then(|| ProgressBar::new(0));
         if let Some(bar) = &bar {
             let style = if packages {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::jobs::command::{
-    Amounts, Finding, Order, PinReport, Purged, Report, Room, SinceStart, Stats, Verified, Warmed,
+    Amounts, Exported, Finding, Imported, Order, PinReport, Purged, Report, Room, SinceStart,
+    Stats, Verified, Warmed,
 };
 
 /// A report as JSON, with the findings or what could not be resolved: its members, which cache, and whether a daemon runs on it.
@@ -30,6 +31,8 @@ pub(super) fn json(
             value["unresolved"] = json!(unresolved);
             value
         }),
+        Report::Exported(found) => serde_json::to_value(found),
+        Report::Imported(found) => serde_json::to_value(found),
     };
     let mut value: Value = value.map_err(|error| error.to_string())?;
     value["cache"] = json!(config.cache.dir.display().to_string());
@@ -53,6 +56,8 @@ pub(super) fn text(report: &Report, order: &Order, config: &Config, beside: bool
         Report::Purged(found) => purged(found),
         Report::Pins(found) => pins(found, order),
         Report::Warmed(found) => warmed(found),
+        Report::Exported(found) => exported(found),
+        Report::Imported(found) => imported(found),
     };
     // Writing to a text does not fail.
     text.unwrap_or_default()
@@ -277,6 +282,58 @@ fn warmed(found: &Warmed) -> Text {
         found.fetched.count,
         BinaryBytes(found.fetched.bytes)
     )?;
+    Ok(out)
+}
+
+fn exported(found: &Exported) -> Text {
+    let mut out = String::new();
+    let done = if found.dry_run {
+        "would be written"
+    } else {
+        "written"
+    };
+    writeln!(
+        out,
+        "{} documents and packages {done}, {} bodies with {}",
+        found.entries,
+        found.bodies.count,
+        BinaryBytes(found.bodies.bytes)
+    )?;
+    if found.left_out.count > 0 {
+        let earlier = found.left_out.count;
+        writeln!(
+            out,
+            "{earlier} of them have their body in the earlier bundle"
+        )?;
+    }
+    if found.damaged > 0 {
+        let damaged = found.damaged;
+        writeln!(
+            out,
+            "{damaged} bodies are lost or damaged and were left out: `nugate verify`"
+        )?;
+    }
+    Ok(out)
+}
+
+fn imported(found: &Imported) -> Text {
+    let mut out = String::new();
+    let done = if found.dry_run {
+        "would be kept"
+    } else {
+        "kept"
+    };
+    writeln!(
+        out,
+        "bundle of {}: {} documents and packages {done}, {} bodies with {}",
+        found.made_at,
+        found.entries,
+        found.bodies.count,
+        BinaryBytes(found.bodies.bytes)
+    )?;
+    if found.newer_here > 0 {
+        writeln!(out, "{} are as new here and stay", found.newer_here)?;
+    }
     Ok(out)
 }
 

@@ -5,6 +5,7 @@
 //! Everything works in small steps: neither the writer of the index nor the runtime waits for a
 //! command, and one whose listener has gone stops at the next step.
 
+mod bundle;
 mod order;
 mod pins;
 mod purge;
@@ -21,9 +22,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use bundle::{Export, Import, PublicKey, SigningKey};
 pub use order::{
-    Amount, Amounts, Event, FeedState, Finding, NotWarmed, Order, PinReport, Purged, Report, Room,
-    SinceStart, Stats, Verified, Warm, Warmed,
+    Amount, Amounts, Event, Exported, FeedState, Finding, Imported, NotWarmed, Order, PinReport,
+    Purged, Report, Room, SinceStart, Stats, Verified, Warm, Warmed,
 };
 pub use pins::renew as renew_pins;
 
@@ -131,6 +133,8 @@ impl Cache {
             Order::Unpin { subjects } => self.unpin(&subjects).await.map(Report::Pins),
             Order::Pins => self.pinned().await.map(Report::Pins),
             Order::Warm(warm) => self.warm(warm, &events).await.map(Report::Warmed),
+            Order::Export(order) => self.export(order, &events).await.map(Report::Exported),
+            Order::Import(order) => self.import(order, &events).await.map(Report::Imported),
         };
         let last = match done {
             Ok(report) => Event::Done(report),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::bundle::{Export, Import};
 use crate::clock::Time;
 
 /// What to do.
@@ -57,6 +58,10 @@ pub enum Order {
     Pins,
     /// Fetch ahead what clients will ask for; a daemon must run.
     Warm(Warm),
+    /// Write a bundle.
+    Export(Export),
+    /// Take a bundle over.
+    Import(Import),
 }
 
 impl Order {
@@ -71,6 +76,8 @@ impl Order {
             Self::Unpin { .. } => "unpin",
             Self::Pins => "pins",
             Self::Warm(_) => "warm",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
         }
     }
 }
@@ -129,6 +136,10 @@ pub enum Report {
     Pins(Vec<PinReport>),
     /// What was fetched ahead.
     Warmed(Warmed),
+    /// What a bundle has.
+    Exported(Exported),
+    /// What of a bundle was kept.
+    Imported(Imported),
 }
 
 /// A number of things and their bytes.
@@ -323,6 +334,36 @@ pub struct NotWarmed {
     pub what: String,
     /// Why.
     pub why: String,
+}
+
+/// What a bundle has, or would have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// Documents and packages.
+    pub entries: u64,
+    /// Their bodies in the file, each once.
+    pub bodies: Amount,
+    /// Entries whose body the earlier bundle has.
+    pub left_out: Amount,
+    /// Bodies that are lost or damaged here, and left out for that.
+    pub damaged: u64,
+}
+
+/// What of a bundle was kept, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Whether nothing was kept.
+    pub dry_run: bool,
+    /// When the bundle was made.
+    pub made_at: String,
+    /// Documents and packages that were kept.
+    pub entries: u64,
+    /// Their bodies that were in the file.
+    pub bodies: Amount,
+    /// Those that were confirmed here later than there, and stay as they are.
+    pub newer_here: u64,
 }
 
 /// RFC 3339, to the second.

@@ -112,11 +112,6 @@ impl Place {
         (response.status.as_u16(), response.body)
     }
 
-    #[track_caller]
-    fn json(&self, path: &str, body: &[u8]) -> Value {
-        serde_json::from_slice(body).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
     /// Asks for all that a restore of these packages with an audit asks for, as a client would.
     async fn restore(&self, packages: &[(&str, &[&str])]) {
         let root = format!("http://{}", self.daemon.as_ref().unwrap().1);
@@ -125,7 +120,7 @@ impl Place {
             assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
             body
         };
-        let index = self.json("index", &ask("/v3/index.json").await);
+        let index = parsed("index", &ask("/v3/index.json").await);
         assert_eq!(index["version"], "3.0.0");
         for (id, versions) in packages {
             ask(&format!("/v3/flat/{id}/index.json")).await;
@@ -135,7 +130,7 @@ impl Place {
                 assert!(body == own, "{id} {version}");
             }
             let path = format!("/v3/registration-gz-semver2/{id}/index.json");
-            let registration = self.json(&path, &ask(&path).await);
+            let registration = parsed(&path, &ask(&path).await);
             for page in registration["items"].as_array().unwrap() {
                 if page["items"].is_null() {
                     ask(page["@id"].as_str().unwrap().strip_prefix(&root).unwrap()).await;
@@ -143,7 +138,7 @@ impl Place {
             }
         }
         let path = "/v3/vulnerabilities/index.json";
-        let pages = self.json(path, &ask(path).await);
+        let pages = parsed(path, &ask(path).await);
         assert_eq!(pages.as_array().unwrap().len(), 2);
         for page in pages.as_array().unwrap() {
             ask(page["@id"].as_str().unwrap().strip_prefix(&root).unwrap()).await;
@@ -157,6 +152,11 @@ impl Place {
         paths.sort();
         paths
     }
+}
+
+#[track_caller]
+fn parsed(path: &str, body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// What a restore of a project with `Top` leaves in `obj`.
