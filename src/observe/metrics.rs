@@ -261,6 +261,7 @@ impl Metrics {
         begin(&self.throttled, THROTTLED);
         for line in PACED {
             drop(self.pacing_waiting.with_label_values(&[line]));
+            drop(self.pacing_seconds.with_label_values(&[line]));
         }
         begin(&self.fills, FILLS);
         begin(&self.resumes, RESUMES);

@@ -140,8 +140,8 @@ impl Inner {
                 () = tokio::time::sleep(limit) => {}
                 () = self.sooner.notified() => {}
             }
-            let now = self.started.elapsed();
             let mut state = self.state();
+            let now = self.started.elapsed();
             self.look(&mut state, now);
             let Some(next) = state.dispatch(now) else {
                 state.due = None;
@@ -184,9 +184,9 @@ impl Turn {
     /// other numbers; those of the first count.
     pub fn poll(&mut self, cx: &mut Context<'_>, units: u64, ending: bool) -> Poll<Option<u64>> {
         let inner = &self.line.0;
-        let now = inner.started.elapsed();
         let mut guard = inner.state();
         let state = &mut *guard;
+        let now = inner.started.elapsed();
         if let Some(ticket) = self.ticket {
             let granted = state.waiters.get_mut(&ticket).and_then(|waiter| {
                 waiter.waker.clone_from(cx.waker());
@@ -246,8 +246,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let inner = &self.line.0;
-        let now = inner.started.elapsed();
         let mut state = inner.state();
+        let now = inner.started.elapsed();
         state.turns.leave(&self.payer, ticket);
         inner.done(&mut state, ticket, now);
     }

@@ -15,7 +15,6 @@ use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::access_log::Line;
 use crate::observe::{CacheStatus, status_class};
-use crate::pace::Toll;
 use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
 use crate::server::access::{self, API_KEY, Verdict};
@@ -62,7 +61,7 @@ impl App {
         let mut answer = match self.admit(ends, &mut parts).await {
             Err(refusal) => Answer::own("none", refusal),
             Ok((verdict, payer)) => {
-                toll = Toll::of([self.pace.bytes.as_ref(), None], &payer);
+                toll = self.toll(&payer, &parts);
                 if verdict.is_own_key {
                     // Keys of ours are for us alone.
                     parts.headers.remove(API_KEY);

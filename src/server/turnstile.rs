@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use crate::nuget::resource::of_slug;
-use crate::pace::Throttled;
+use crate::pace::{Throttled, Toll};
 use crate::policy::class::Class;
 use crate::policy::pacing::Payer;
 use crate::server::body::ResponseBody;
@@ -30,7 +30,7 @@ enum Errand {
 
 impl Errand {
     fn of(method: &Method, path: &str) -> Self {
-        if path.starts_with("/-/") || path == "/metrics" {
+        if is_own(path) {
             return Self::Own;
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
@@ -61,6 +61,13 @@ impl Errand {
 }
 
 impl App {
+    /// What the body of the response pays; none where nothing is limited.
+    pub(super) fn toll(&self, payer: &Payer, parts: &Parts) -> Option<Toll> {
+        let bytes = self.pace.bytes.as_ref()?;
+        let own = is_own(self.below_prefix(parts.uri.path()));
+        Toll::of([Some(bytes).filter(|_| !own), None], payer)
+    }
+
     /// Waits until it is the turn of a request, or says why it goes no further.
     pub(super) async fn let_in(
         &self,
@@ -97,6 +104,11 @@ impl App {
             refusal(&throttled, status)
         })
     }
+}
+
+/// Whether it serves those who look after nugate.
+fn is_own(path: &str) -> bool {
+    path.starts_with("/-/") || path == "/metrics"
 }
 
 fn refusal(throttled: &Throttled, status: StatusCode) -> Response<ResponseBody> {

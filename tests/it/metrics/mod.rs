@@ -243,6 +243,7 @@ async fn no_label_comes_from_a_request() {
         "encoding",
         "feed",
         "le",
+        "line",
         "operation",
         "outcome",
         "reason",
