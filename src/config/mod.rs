@@ -30,6 +30,7 @@ pub mod generic;
 mod given;
 pub mod live;
 mod load;
+mod log;
 pub mod outbound;
 mod raw;
 pub mod render;

@@ -12,9 +12,10 @@ use super::cache::CACHE;
 use super::edge::EDGE;
 use super::freshness::FRESHNESS;
 use super::generic::GENERIC;
+use super::log::LOG;
 use super::outbound::{feed_outbound, outbound};
 use super::setting::{Kind, Setting};
-use super::{LogFormat, LogLevel, Publish, Secret, V2Source, WebLinks};
+use super::{Publish, Secret, V2Source, WebLinks};
 use crate::nuget::merge::Versions;
 use crate::nuget::resource;
 use crate::policy::class::Network;
@@ -368,34 +369,3 @@ fn unknown_type(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
-
-/// The settings of the log.
-const LOG: &[Setting] = &[
-    Setting {
-        key: "log.format",
-        default: "\"text\"",
-        kind: Kind::Choice(&["text", "json"], |config, index| {
-            config.log.format = [LogFormat::Text, LogFormat::Json][index];
-        }),
-        doc: "`text` for people; `json` for one JSON object a line.",
-        short: None,
-    },
-    Setting {
-        key: "log.level",
-        default: "\"info\"",
-        kind: Kind::Choice(
-            &["error", "warn", "info", "debug", "trace"],
-            |config, index| {
-                config.log.level = [
-                    LogLevel::Error,
-                    LogLevel::Warn,
-                    LogLevel::Info,
-                    LogLevel::Debug,
-                    LogLevel::Trace,
-                ][index];
-            },
-        ),
-        doc: "The least important level that is written.",
-        short: None,
-    },
-];

@@ -76,7 +76,10 @@ const SAMPLES: &[(&str, &str)] = &[
         "proxy_password_credential",
         "'s'\nproxy = 'http://proxy.example:3128'\nproxy_username = 'u'",
     ),
-    ("no_proxy", "['.corp.example']\nproxy = 'http://proxy.example:3128'"),
+    (
+        "no_proxy",
+        "['.corp.example']\nproxy = 'http://proxy.example:3128'",
+    ),
     ("ca_file", "'/ca'"),
     ("source_address", "['127.0.0.1']"),
     ("clients.rate", "'2 Mbit/s'"),
