@@ -10,6 +10,7 @@
 
 mod blob;
 mod bodies;
+mod buffer;
 mod chunk;
 mod content;
 mod database;
