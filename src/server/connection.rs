@@ -221,12 +221,13 @@ impl Drop for Open {
 }
 
 /// How HTTP is spoken.
-pub(super) fn builder(patience: &Patience) -> Builder<TokioExecutor> {
+pub(super) fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.idle)
+        // Heads are timed with everything else (`activity.rs`), without a timer for each.
+        .header_read_timeout(None::<Duration>)
         .max_buf_size(BUFFER)
         .max_headers(strict::HEADER_COUNT_MAX)
         .keep_alive(true);
