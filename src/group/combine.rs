@@ -248,6 +248,7 @@ fn summary(parts: &[Part], warning: Option<&str>) -> Reply {
         age: parts.iter().map(|part| part.age).max().unwrap_or_default(),
         cache: worst.unwrap_or(CacheStatus::Own),
         warning: (!causes.is_empty()).then(|| causes.join("; ").into()),
+        standing: None,
     }
 }
 

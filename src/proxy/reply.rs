@@ -13,6 +13,7 @@ use crate::policy::directives::Directives;
 use crate::proxy::again::Again;
 use crate::proxy::flight::Seat;
 use crate::proxy::present;
+use crate::proxy::standing::Standing;
 use crate::store::{Blob, DraftReader};
 use crate::upstream::ClientIdentity;
 
@@ -55,6 +56,8 @@ pub struct Reply {
     pub cache: CacheStatus,
     /// What a developer should know: something stale was served, and why.
     pub warning: Option<Arc<str>>,
+    /// What it rests on, if it is fresh from the store of one feed.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// A body on its way to a client.
@@ -97,5 +100,6 @@ pub(super) fn head_reply(headers: &HeaderMap) -> Reply {
         age: Duration::ZERO,
         cache: CacheStatus::Passed,
         warning: None,
+        standing: None,
     }
 }

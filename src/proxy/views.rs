@@ -72,7 +72,8 @@ pub struct Subject {
     pub publish: Publish,
 }
 
-type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
+/// What a view is found under.
+pub type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
 
 /// The memo.
 pub struct Views {
@@ -105,7 +106,12 @@ impl Views {
 
     /// The view if it is in memory.
     pub async fn hot(&self, subject: &Subject) -> Option<Arc<Rendered>> {
-        self.memo.get(&subject.key()).await
+        self.at(&subject.key()).await
+    }
+
+    /// The view under this key if it is in memory.
+    pub async fn at(&self, key: &MemoKey) -> Option<Arc<Rendered>> {
+        self.memo.get(key).await
     }
 
     /// The view of a body that `load` fetches if the view is not in memory. However many ask, it is
@@ -137,8 +143,9 @@ impl Views {
 }
 
 impl Subject {
-    /// A version list or vulnerability page is the same under every base.
-    fn key(&self) -> MemoKey {
+    /// What the view is found under. A version list or vulnerability page is the same under every
+    /// base.
+    pub fn key(&self) -> MemoKey {
         match self.rule.view {
             View::Raw | View::Document => (self.digest, "", Arc::from(""), 0, self.gzip),
             View::Links(_) | View::Atom | View::ServiceIndex => {

@@ -13,6 +13,7 @@ use crate::proxy::Proxy;
 use crate::proxy::generic::Generic;
 use crate::server::access::Access;
 use crate::server::base::BaseRules;
+use crate::server::hot::HotAnswers;
 use crate::server::trickle;
 use crate::server::v2::V2;
 
@@ -35,6 +36,7 @@ pub struct App {
     pub(super) log: Option<AccessLog>,
     /// `None` where V2 is not spoken.
     pub(super) v2: Option<V2>,
+    pub(super) hot: HotAnswers,
 }
 
 impl App {
@@ -58,6 +60,7 @@ impl App {
             patience: trickle::PATIENCE,
             log: None,
             v2: Some(V2::default()),
+            hot: HotAnswers::new(),
         }
     }
 

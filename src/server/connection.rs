@@ -184,12 +184,12 @@ async fn exchanged(
     (exchange, outbox): (Exchange, Option<&Outbox>),
 ) -> Response<Answer> {
     let (parts, body) = request.into_parts();
-    let refused = strict::check(&parts).is_err();
-    let closes = refused || strict::closes(&parts);
+    let welcome = strict::check(&parts);
+    let closes = welcome.is_err() || strict::closes(&parts);
     let lingers = !closes && !parts.headers.contains_key(EXPECT);
     let version = parts.version;
     let request = Request::from_parts(parts, Upload::new(body, lingers));
-    let mut response = app.handle(ends, request).await;
+    let mut response = app.handle(ends, request, welcome).await;
     if closes && version <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);

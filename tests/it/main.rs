@@ -25,6 +25,7 @@ mod feeds;
 mod folder;
 mod harness;
 mod hit_miss;
+mod hot;
 mod http;
 mod layers;
 mod lost;
