@@ -202,8 +202,8 @@ pub(super) fn part_of(request: &Request, target: &Target) -> Request {
 impl Part {
     /// The part that a reply is.
     pub(super) fn of(place: Place, reply: Reply) -> Result<Self, Error> {
-        match (reply.body, reply.etag) {
-            (Body::Bytes(bytes), Some(etag)) => Ok(Self {
+        match (reply.body.document(), reply.etag) {
+            (Some(bytes), Some(etag)) => Ok(Self {
                 place,
                 bytes,
                 etag,

@@ -33,6 +33,9 @@ pub struct Options {
     pub publish_timeout: Duration,
     /// Bytes of memory for rendered documents.
     pub memory: u64,
+    /// Whether long rendered documents are kept as files, which the kernel sends by itself: of use
+    /// to clients over plain HTTP/1.1.
+    pub files: bool,
     /// Longest document, in bytes.
     pub document_size_max: u64,
     /// Longest package, in bytes.

@@ -14,6 +14,7 @@ use crate::proxy::again::Again;
 use crate::proxy::flight::Seat;
 use crate::proxy::present;
 use crate::proxy::standing::Standing;
+use crate::proxy::views::Shown;
 use crate::store::{Blob, DraftReader};
 use crate::upstream::ClientIdentity;
 
@@ -79,6 +80,25 @@ pub enum Body {
     },
     /// Only the head was asked of the upstream: this is the length it gave.
     Head(Option<u64>),
+}
+
+impl Body {
+    /// That of a rendered document.
+    pub(super) fn of_view(view: &Shown) -> Self {
+        match &view.body {
+            Blob::Bytes(bytes) => Self::Bytes(bytes.clone()),
+            file @ Blob::File(_) => Self::Blob(file.clone()),
+        }
+    }
+
+    /// A document as a whole; `None` for what is on the disk or still arriving.
+    pub fn document(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Blob(blob) => blob.in_memory(),
+            Self::Draft { .. } | Self::Head(_) => None,
+        }
+    }
 }
 
 /// The reply to a HEAD that the upstream answered with these headers.

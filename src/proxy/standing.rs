@@ -35,11 +35,11 @@ pub struct Standing {
     stored: Stored,
     /// How many changes were known.
     changes: u64,
-    shown: Shown,
+    form: Form,
 }
 
 /// How the body becomes what clients get.
-enum Shown {
+enum Form {
     Raw,
     View {
         key: MemoKey,
@@ -87,13 +87,13 @@ impl Engine {
         }
         let stored = entry.body?;
         let rule = request.target.rule;
-        let shown = if rule.view == View::Raw {
-            Shown::Raw
+        let form = if rule.view == View::Raw {
+            Form::Raw
         } else {
             let known = known.filter(|_| rule.view.has_links());
             let weak = known.as_ref().map(Arc::downgrade);
             let key = self.subject(request, stored.digest, known).key();
-            Shown::View { key, known: weak }
+            Form::View { key, known: weak }
         };
         Some(Standing {
             engine: Arc::downgrade(self),
@@ -102,7 +102,7 @@ impl Engine {
             entry,
             stored,
             changes,
-            shown,
+            form,
         })
     }
 
@@ -142,13 +142,13 @@ impl Standing {
         if judge(Some(&entry), &question) != Verdict::Fresh {
             return None;
         }
-        let body = match &self.shown {
-            Shown::Raw => Body::Blob(engine.store.hot_body(&self.stored)?),
-            Shown::View { key, known } => {
+        let body = match &self.form {
+            Form::Raw => Body::Blob(engine.store.hot_body(&self.stored)?),
+            Form::View { key, known } => {
                 if known.as_ref().is_some_and(|it| !engine.is_current(it)) {
                     return None;
                 }
-                Body::Bytes(engine.views.at(key).await?.bytes.clone())
+                Body::of_view(&*engine.views.at(key).await?)
             }
         };
         Some((body, now.since(entry.checked_at)))

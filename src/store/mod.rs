@@ -22,6 +22,7 @@ mod folder;
 mod health;
 mod hot;
 mod index;
+mod memory;
 mod order;
 mod pins;
 mod quota;

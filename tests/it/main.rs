@@ -22,6 +22,7 @@ mod demo;
 mod durable;
 mod faults;
 mod feeds;
+mod filed;
 mod folder;
 mod harness;
 mod hit_miss;

@@ -136,6 +136,7 @@ pub(super) fn options(config: &Config, feed: &FeedConfig, memory: u64) -> Option
         push_key: feed.push_key.clone(),
         publish_timeout: feed.publish_timeout,
         memory,
+        files: config.tls.pair().is_none(),
         document_size_max: config.cache.document_size_max,
         package_size_max: config.cache.package_size_max,
     }

@@ -290,6 +290,7 @@ pub fn settings(index: &str) -> Settings {
             push_key: None,
             publish_timeout: PATIENCE,
             memory: 16 << 20,
+            files: true,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,
         },
