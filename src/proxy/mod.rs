@@ -41,7 +41,7 @@ use std::time::Duration;
 pub use again::{Again, Continued};
 pub use error::Error;
 pub use flight::Seat;
-pub use options::Options;
+pub use options::{LongViews, Options};
 pub use pass::{PASSED, PassReply, PassRequest};
 pub use peek::Peek;
 pub use publish::{PublishError, Relayed, Submission};

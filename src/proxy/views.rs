@@ -24,6 +24,7 @@ use crate::nuget::v2::links;
 use crate::observe::Metrics;
 use crate::proxy::discovery::Discovered;
 use crate::proxy::error::Error;
+use crate::proxy::options::LongViews;
 use crate::store::Blob;
 
 /// Documents rendered at a time: each may take several times its size in memory.
@@ -103,12 +104,13 @@ pub type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
 pub struct Views {
     memo: Cache<MemoKey, Arc<Shown>>,
     turns: Semaphore,
-    files: bool,
+    long: LongViews,
 }
 
 impl Views {
-    /// A memo of at most `bytes` bytes, long ones as `files`; what it drops to make room is counted.
-    pub fn new((bytes, files): (u64, bool), evictions: &IntCounterVec) -> Self {
+    /// A memo of at most `bytes` bytes, long documents kept as `long` says; what it drops to make
+    /// room is counted.
+    pub fn new((bytes, long): (u64, LongViews), evictions: &IntCounterVec) -> Self {
         let evicted = evictions.with_label_values(&["views"]);
         let weigh = |_: &MemoKey, view: &Arc<Shown>| {
             u32::try_from(view.body.size() + OVERHEAD).unwrap_or(u32::MAX)
@@ -126,7 +128,7 @@ impl Views {
         Self {
             memo,
             turns: Semaphore::new(RENDERS_MAX),
-            files,
+            long,
         }
     }
 
@@ -159,7 +161,7 @@ impl Views {
             metrics.views.with_label_values(&[encoding]).inc();
             let rendered = render(subject, body).await?;
             metrics.links_left.inc_by(rendered.left);
-            Ok(Arc::new(rendered.shown(self.files)))
+            Ok(Arc::new(rendered.shown(self.long)))
         };
         self.memo
             .try_get_with(key, work)
@@ -200,12 +202,11 @@ impl Subject {
 }
 
 impl Rendered {
-    /// The same to be sent, as a file if `files` are wanted, it is long enough, and the system has
-    /// one.
-    fn shown(self, files: bool) -> Shown {
+    /// The same to be sent, as a file if such are wanted, it is long enough, and there is one.
+    fn shown(self, long: LongViews) -> Shown {
         let mut file = None;
         let mut body = Blob::Bytes(self.bytes);
-        if files
+        if long == LongViews::Files
             && body.size() > FILE_MIN
             && let (Blob::Bytes(bytes), Ok(permit)) = (&body, FILES.try_acquire())
             && let Ok(filed) = Blob::filed(bytes)

@@ -46,7 +46,7 @@ const QUESTION_MAX: usize = 2048;
 pub(super) struct Question(Vec<u8>);
 
 /// The answers.
-pub(super) struct HotAnswers(Cache<Box<[u8]>, Arc<HotAnswer>>);
+pub(super) struct HotAnswers(Cache<Arc<[u8]>, Arc<HotAnswer>>);
 
 /// An answer that may be given again.
 pub(super) struct HotAnswer {
@@ -60,7 +60,7 @@ pub(super) struct HotAnswer {
 
 impl HotAnswers {
     pub(super) fn new() -> Self {
-        let weigh = |question: &Box<[u8]>, answer: &Arc<HotAnswer>| {
+        let weigh = |question: &Arc<[u8]>, answer: &Arc<HotAnswer>| {
             let values = answer.headers.values().map(http::HeaderValue::len);
             let size = OVERHEAD + question.len() + values.sum::<usize>();
             u32::try_from(size).unwrap_or(u32::MAX)

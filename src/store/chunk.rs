@@ -74,20 +74,19 @@ impl Chunks {
         cx: &mut Context<'_>,
         want: usize,
     ) -> Poll<io::Result<Bytes>> {
-        let mut pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => {
-                let mut buffer = Buffer::new(want);
-                if self.memory {
-                    let read = read_some(&self.file, buffer.room(), self.position)?;
-                    return Poll::Ready(Ok(self.take(buffer.freeze(read))));
-                }
-                match self.read_resident(&mut buffer) {
-                    Some(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                    Some(Ok(read)) => return Poll::Ready(Ok(self.take(buffer.freeze(read)))),
-                    Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                    None => self.start_read(buffer),
-                }
+        let mut pending = if let Some(pending) = self.pending.take() {
+            pending
+        } else {
+            let mut buffer = Buffer::new(want);
+            if self.memory {
+                let read = read_some(&self.file, buffer.room(), self.position)?;
+                return Poll::Ready(Ok(self.take(buffer.freeze(read))));
+            }
+            match self.read_resident(&mut buffer) {
+                Some(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Some(Ok(read)) => return Poll::Ready(Ok(self.take(buffer.freeze(read)))),
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                None => self.start_read(buffer),
             }
         };
         let Poll::Ready(done) = Pin::new(&mut pending).poll(cx) else {

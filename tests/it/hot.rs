@@ -5,7 +5,7 @@
 //! - the counters that tell of requests are the same, the log line is written
 //! - who may not ask is told so, however often others have asked
 //! - a body that was harmed, an entry that was removed, another host end what is remembered
-//! - questions, failures and what was just fetched are never remembered
+//! - failures, what is stale and what several feeds answer are never remembered
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,8 +16,9 @@ use nugate::entry::Digest;
 
 use crate::lost::body_files;
 use crate::support::client::{self, Response};
+use crate::support::group::feed as feed_of;
 use crate::support::world::Settings;
-use crate::support::{World, get, until};
+use crate::support::{GroupWorld, World, get, until};
 
 const CORE: &str = "flat/example.core/1.0.0/example.core.1.0.0.nupkg";
 const LARGE: &str = "flat/example.large/1.0.0/example.large.1.0.0.nupkg";
@@ -273,7 +274,7 @@ async fn nobody_sees_whether_an_answer_was_remembered() {
     }
     assert_eq!(plain.counted().await, walked.counted().await);
     let hot = plain.world.metric("nugate_hot_answers_total").await;
-    let half = plain.seen.len() as f64 / 2.0;
+    let half = float(plain.seen.len()) / 2.0;
     assert!(
         hot > half,
         "only {hot} of {} were remembered",
@@ -285,6 +286,10 @@ async fn nobody_sees_whether_an_answer_was_remembered() {
 
 async fn remembered(world: &World) -> f64 {
     world.metric("nugate_hot_answers_total").await
+}
+
+fn float(count: usize) -> f64 {
+    u32::try_from(count).unwrap().into()
 }
 
 async fn saved(world: &World) -> f64 {
@@ -343,7 +348,7 @@ async fn what_is_given_again_is_used() {
         world.get(&path(number)).await;
         world.quiet().await;
         let (before, bytes) = (remembered(&world).await, saved(&world).await);
-        let length = world.get(&path(0)).await.body.len() as f64;
+        let length = float(world.get(&path(0)).await.body.len());
         assert_eq!(remembered(&world).await, before + 1.0, "{number}");
         assert_eq!(saved(&world).await, bytes + length, "{number}");
     }
@@ -458,4 +463,40 @@ async fn who_may_not_ask_is_not_answered_from_memory() {
     assert!(value("nugate_hot_answers_total ") >= 2 * PATHS.len());
     let known = value("nugate_access_total{outcome=\"known\"} ");
     assert_eq!(known, 4 * PATHS.len() + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_several_feeds_answer_is_not_remembered() {
+    let second = feed_of("second", &[("Only", "1.0.0")], &[]);
+    let owner = feed_of("owner", &[("Owned.Id", "1.0.0")], &["Owned.*"]);
+    let world = GroupWorld::first(vec![feed_of("first", &[], &[]), second, owner]).await;
+    let hot = async || {
+        let text = get(world.addr, "/metrics", &[]).await.text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix("nugate_hot_answers_total "));
+        value.unwrap().parse::<u64>().unwrap()
+    };
+    for id in ["only", "owned.id"] {
+        for path in [
+            format!("flat/{id}/index.json"),
+            format!("flat/{id}/1.0.0/{id}.1.0.0.nupkg"),
+            format!("registration/{id}/index.json"),
+        ] {
+            until("it is stored", async || {
+                world.get(&path).await.header("cache-status") == "nugate; hit"
+            })
+            .await;
+            for _ in 0..3 {
+                let again = world.get(&path).await;
+                assert_eq!(again.header("cache-status"), "nugate; hit", "{path}");
+            }
+        }
+    }
+    assert_eq!(hot().await, 0);
+    // One feed alone is another matter.
+    let alone = "/feeds/second/v3/flat/only/index.json";
+    for _ in 0..4 {
+        assert_eq!(get(world.addr, alone, &[]).await.status, 200);
+    }
+    assert!(hot().await > 0);
 }

@@ -7,8 +7,8 @@ use crate::clock::Clock;
 use crate::config::{Config, FeedConfig, GenericConfig};
 use crate::observe::Metrics;
 use crate::policy::http::Lifetimes;
-use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
+use crate::proxy::{LongViews, Options};
 use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions};
 use crate::upstream::FeedOptions;
 
@@ -136,7 +136,10 @@ pub(super) fn options(config: &Config, feed: &FeedConfig, memory: u64) -> Option
         push_key: feed.push_key.clone(),
         publish_timeout: feed.publish_timeout,
         memory,
-        files: config.tls.pair().is_none(),
+        long_views: match config.tls.pair() {
+            Some(_) => LongViews::Bytes,
+            None => LongViews::Files,
+        },
         document_size_max: config.cache.document_size_max,
         package_size_max: config.cache.package_size_max,
     }

@@ -15,7 +15,7 @@ use nugate::nuget::v2::V2Source;
 use nugate::observe::Metrics;
 use nugate::policy::class::{Freshness, Network};
 use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
-use nugate::proxy::{Options, Parts, Proxy};
+use nugate::proxy::{LongViews, Options, Parts, Proxy};
 use nugate::server::access::Access;
 use nugate::server::{App, BaseRules, Door, Limits, Tls, run};
 use nugate::store::{Quota, Store, StoreOptions};
@@ -290,7 +290,7 @@ pub fn settings(index: &str) -> Settings {
             push_key: None,
             publish_timeout: PATIENCE,
             memory: 16 << 20,
-            files: true,
+            long_views: LongViews::Files,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,
         },
