@@ -202,8 +202,8 @@ pub(super) fn part_of(request: &Request, target: &Target) -> Request {
 impl Part {
     /// The part that a reply is.
     pub(super) fn of(place: Place, reply: Reply) -> Result<Self, Error> {
-        match (reply.body, reply.etag) {
-            (Body::Bytes(bytes), Some(etag)) => Ok(Self {
+        match (reply.body.document(), reply.etag) {
+            (Some(bytes), Some(etag)) => Ok(Self {
                 place,
                 bytes,
                 etag,
@@ -248,6 +248,7 @@ fn summary(parts: &[Part], warning: Option<&str>) -> Reply {
         age: parts.iter().map(|part| part.age).max().unwrap_or_default(),
         cache: worst.unwrap_or(CacheStatus::Own),
         warning: (!causes.is_empty()).then(|| causes.join("; ").into()),
+        standing: None,
     }
 }
 

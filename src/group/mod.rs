@@ -122,6 +122,13 @@ impl Group {
         if self.0.more.is_empty() {
             return self.0.first.proxy.serve(request).await;
         }
+        let mut reply = self.several(request).await?;
+        // Whose it is depends on more than what one feed has.
+        reply.standing = None;
+        Ok(reply)
+    }
+
+    async fn several(&self, request: &Request) -> Result<Reply, Error> {
         let rule = request.target.rule;
         match (&request.target.id, rule.name) {
             (Some(id), _) => self.package(request, id).await,

@@ -96,6 +96,16 @@ pub enum View {
     ServiceIndex,
 }
 
+impl View {
+    /// Whether it depends on what is known of the feed.
+    pub const fn has_links(self) -> bool {
+        match self {
+            Self::Links(_) | Self::Atom | Self::ServiceIndex => true,
+            Self::Raw | Self::Document => false,
+        }
+    }
+}
+
 /// Which values of a document are links.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LinkRule {

@@ -151,6 +151,8 @@ macro_rules! series {
 series! {
     requests = counters "nugate_requests_total" ["resource", "cache", "status"]
         "Requests, by kind of document, cache status and status class";
+    hot_answers = counter "nugate_hot_answers_total" []
+        "Requests for fresh documents that were answered as the same request a moment before";
     request_seconds = seconds "nugate_request_duration_seconds" ["resource"]
         "Seconds from a request to the head of its response";
     client_bytes = counter "nugate_client_bytes_total" []

@@ -84,7 +84,7 @@ impl Engine {
         let note = outdated_note(feed.name());
         let outdated = store.recall(&note).await.ok().flatten();
         Arc::new(Self {
-            views: Views::new(options.memory, &metrics.evictions),
+            views: Views::new((options.memory, options.long_views), &metrics.evictions),
             discovery: Discovery::new(older),
             flights: Arc::default(),
             backoff: Backoff::default(),

@@ -30,6 +30,7 @@ mod reply;
 mod resume;
 mod settle;
 mod silence;
+mod standing;
 mod stated;
 mod verify;
 mod views;
@@ -40,11 +41,12 @@ use std::time::Duration;
 pub use again::{Again, Continued};
 pub use error::Error;
 pub use flight::Seat;
-pub use options::{Options, Tuning};
+pub use options::{LongViews, Options, Tuning};
 pub use pass::{PASSED, PassReply, PassRequest};
 pub use peek::Peek;
 pub use publish::{PublishError, Relayed, Submission};
 pub use reply::{Body, Reply, Request};
+pub use standing::Standing;
 pub use views::{Rendered, encode};
 
 use crate::clock::Clock;
@@ -133,7 +135,9 @@ impl Proxy {
                 return Err(Error::RememberedNotFound);
             }
             (Verdict::Refuse, _) => return Err(self.refusal(request)),
-            (Verdict::Fresh, Some(entry)) => (entry, CacheStatus::Hit),
+            (Verdict::Fresh, Some(entry)) => {
+                return engine.present_fresh(request, key, entry).await;
+            }
             (Verdict::FreshEnough, Some(entry)) => {
                 engine.refresh(key, &request.target, Some(Arc::clone(&entry)));
                 (entry, CacheStatus::HitStale)

@@ -7,6 +7,7 @@
 //! one that concerns all.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,8 @@ pub(super) type Changed<'a> = Option<(&'a PackageId, &'a PackageVersion)>;
 /// When what was changed last.
 pub(super) struct Outdated {
     state: ArcSwap<State>,
+    /// Counts changes, each after it is in `state`.
+    changes: AtomicU64,
     /// Whose turn it is to write it down.
     turn: Mutex<()>,
 }
@@ -62,6 +65,7 @@ impl Outdated {
         let state: State = serde_json::from_slice(note).unwrap_or_default();
         Self {
             state: ArcSwap::from_pointee(state),
+            changes: AtomicU64::new(0),
             turn: Mutex::new(()),
         }
     }
@@ -93,6 +97,19 @@ impl Outdated {
             state.bound();
             state
         });
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many changes there were since the start. While it stays the same, what a document that
+    /// is not concerned is told stays the same too.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Whether a change may outdate a document confirmed at `checked_at`, now or later.
+    pub(super) fn concerns(&self, target: &Target, checked_at: Time) -> bool {
+        let changed = self.state.load().changed(target);
+        changed.is_some_and(|at| checked_at.as_millis() <= at)
     }
 
     /// Remembers that the feed took a deletion; [`Self::change`] is told too, afterwards.

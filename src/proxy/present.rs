@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::entry::{Entry, Stored};
+use crate::entry::{Digest, Entry, Stored};
 use crate::nuget::resource::View;
 use crate::observe::CacheStatus;
+use crate::proxy::discovery::Discovered;
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Seat};
-use crate::proxy::views::{Rendered, Subject};
+use crate::proxy::views::{Shown, Subject};
 use crate::proxy::{Body, Reply, Request};
 use crate::store::{Draft, DraftReader, HOLD_BACK, StoreErrorKind};
 
@@ -131,21 +132,12 @@ impl Engine {
             return Err(Error::RememberedNotFound);
         };
         let rule = request.target.rule;
-        let discovered = match rule.view {
-            View::Links(_) | View::Atom | View::ServiceIndex => Some(self.discovered().await?),
-            View::Raw | View::Document => None,
+        let discovered = if rule.view.has_links() {
+            Some(self.discovered().await?)
+        } else {
+            None
         };
-        let subject = Subject {
-            rule,
-            slug: request.target.resource.map_or("", |resource| resource.slug),
-            digest: stored.digest,
-            base: Arc::clone(&request.base),
-            discovered,
-            gzip: request.gzip,
-            web_links: self.options.web_links,
-            v2: self.options.v2,
-            publish: self.options.publish,
-        };
+        let subject = self.subject(request, stored.digest, discovered);
         if let Some(rendered) = self.views.hot(&subject).await {
             return Ok(self.rendered_reply(entry, &rendered, cache));
         }
@@ -159,13 +151,34 @@ impl Engine {
         Ok(self.rendered_reply(entry, &rendered, cache))
     }
 
-    fn rendered_reply(&self, entry: &Entry, rendered: &Rendered, cache: CacheStatus) -> Reply {
+    /// What the view of a body depends on; `discovered` for documents with links.
+    pub(super) fn subject(
+        &self,
+        request: &Request,
+        digest: Digest,
+        discovered: Option<Arc<Discovered>>,
+    ) -> Subject {
+        let target = &request.target;
+        Subject {
+            rule: target.rule,
+            slug: target.resource.map_or("", |resource| resource.slug),
+            digest,
+            base: Arc::clone(&request.base),
+            discovered,
+            gzip: request.gzip,
+            web_links: self.options.web_links,
+            v2: self.options.v2,
+            publish: self.options.publish,
+        }
+    }
+
+    fn rendered_reply(&self, entry: &Entry, rendered: &Shown, cache: CacheStatus) -> Reply {
         Reply {
             etag: Some(rendered.etag.to_string()),
             last_modified: None,
             gzip: rendered.gzip,
             varies: true,
-            ..self.reply(entry, Body::Bytes(rendered.bytes.clone()), cache)
+            ..self.reply(entry, Body::of_view(rendered), cache)
         }
     }
 
@@ -187,6 +200,7 @@ impl Engine {
             },
             cache,
             warning: None,
+            standing: None,
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::policy::directives::Directives;
 use crate::proxy::again::Again;
 use crate::proxy::flight::Seat;
 use crate::proxy::present;
+use crate::proxy::standing::Standing;
+use crate::proxy::views::Shown;
 use crate::store::{Blob, DraftReader};
 use crate::upstream::ClientIdentity;
 
@@ -55,6 +57,8 @@ pub struct Reply {
     pub cache: CacheStatus,
     /// What a developer should know: something stale was served, and why.
     pub warning: Option<Arc<str>>,
+    /// What it rests on, if it is fresh from the store of one feed.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// A body on its way to a client.
@@ -78,6 +82,25 @@ pub enum Body {
     Head(Option<u64>),
 }
 
+impl Body {
+    /// That of a rendered document.
+    pub(super) fn of_view(view: &Shown) -> Self {
+        match &view.body {
+            Blob::Bytes(bytes) => Self::Bytes(bytes.clone()),
+            file @ Blob::File(_) => Self::Blob(file.clone()),
+        }
+    }
+
+    /// A document as a whole; `None` for what is on the disk or still arriving.
+    pub fn document(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Blob(blob) => blob.in_memory(),
+            Self::Draft { .. } | Self::Head(_) => None,
+        }
+    }
+}
+
 /// The reply to a HEAD that the upstream answered with these headers.
 pub(super) fn head_reply(headers: &HeaderMap) -> Reply {
     let text = |name| {
@@ -97,5 +120,6 @@ pub(super) fn head_reply(headers: &HeaderMap) -> Reply {
         age: Duration::ZERO,
         cache: CacheStatus::Passed,
         warning: None,
+        standing: None,
     }
 }

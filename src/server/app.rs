@@ -15,6 +15,7 @@ use crate::proxy::Proxy;
 use crate::proxy::generic::Generic;
 use crate::server::access::Access;
 use crate::server::base::BaseRules;
+use crate::server::hot::HotAnswers;
 use crate::server::trickle;
 use crate::server::v2::V2;
 
@@ -39,6 +40,7 @@ pub struct App {
     pub(super) pace: Clients,
     /// `None` where V2 is not spoken.
     pub(super) v2: Option<V2>,
+    pub(super) hot: HotAnswers,
 }
 
 impl App {
@@ -63,6 +65,7 @@ impl App {
             log: None,
             pace: Clients::default(),
             v2: Some(V2::default()),
+            hot: HotAnswers::new(),
         }
     }
 
@@ -108,6 +111,7 @@ impl App {
     /// Builds links by other rules from now on.
     pub fn set_bases(&self, bases: BaseRules) {
         self.bases.store(Arc::new(bases));
+        self.hot.forget();
     }
 
     /// Tells of each request in this way from now on, or not at all; needs [`Self::with_access_log`].

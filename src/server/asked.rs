@@ -38,7 +38,7 @@ pub(super) fn may_trickle(request: &proxy::Request) -> bool {
 }
 
 /// RFC 9110 section 12.5.3, as far as gzip is concerned.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers
         .get_all(ACCEPT_ENCODING)
         .iter()

@@ -13,6 +13,12 @@ use http::uri::Authority;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+/// What proxies say of the request they got: of its host, scheme and path.
+const FORWARDED: [&str; 3] = [HOST_BEFORE, SCHEME_BEFORE, PREFIX_BEFORE];
+const HOST_BEFORE: &str = "x-forwarded-host";
+const SCHEME_BEFORE: &str = "x-forwarded-proto";
+const PREFIX_BEFORE: &str = "x-forwarded-prefix";
+
 /// How the base is found.
 #[derive(Clone, Debug, Default)]
 pub struct BaseRules {
@@ -60,15 +66,12 @@ impl BaseRules {
         if let Some(url) = &self.public_url {
             return Ok(format!("{}/v3/", url.as_str().trim_end_matches('/')).into());
         }
-        let trusted = self
-            .trusted_proxies
-            .iter()
-            .any(|net| net.contains(&origin.peer));
+        let trusted = self.trusts(origin.peer);
         let forwarded = |name| trusted.then(|| first_value(origin.headers, name)).flatten();
         if origin.headers.get_all(HOST).iter().count() > 1 {
             return Err(BaseError::NoHost);
         }
-        let host = forwarded("x-forwarded-host")
+        let host = forwarded(HOST_BEFORE)
             .or(origin.host)
             .ok_or(BaseError::NoHost)?;
         let authority: Authority = host.trim().parse().map_err(|_| BaseError::NoHost)?;
@@ -78,10 +81,10 @@ impl BaseRules {
         if !self.is_ours(&authority, origin.local.ip()) {
             return Err(BaseError::Misdirected(authority.to_string()));
         }
-        let https = forwarded("x-forwarded-proto")
-            .map_or(origin.tls, |it| it.eq_ignore_ascii_case("https"));
+        let https =
+            forwarded(SCHEME_BEFORE).map_or(origin.tls, |it| it.eq_ignore_ascii_case("https"));
         let scheme = if https { "https" } else { "http" };
-        let prefix = forwarded("x-forwarded-prefix")
+        let prefix = forwarded(PREFIX_BEFORE)
             .and_then(clean_prefix)
             .unwrap_or_default();
         Ok(format!(
@@ -89,6 +92,34 @@ impl BaseRules {
             authority.as_str().to_ascii_lowercase()
         )
         .into())
+    }
+
+    /// Writes down all of a request, one with at most one `Host`, that [`Self::base_of`] depends on.
+    pub fn seed(&self, origin: &Origin<'_>, out: &mut Vec<u8>) {
+        if self.public_url.is_some() {
+            return;
+        }
+        match origin.local.ip() {
+            IpAddr::V4(ip) => out.extend_from_slice(&ip.to_ipv6_mapped().octets()),
+            IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+        }
+        out.push(u8::from(origin.local.is_ipv4()));
+        out.push(u8::from(origin.tls));
+        let mut text = |text: Option<&str>| {
+            // No text has these bytes.
+            out.push(u8::from(text.is_some()));
+            out.extend_from_slice(text.unwrap_or_default().as_bytes());
+        };
+        text(origin.host);
+        if self.trusts(origin.peer) {
+            for name in FORWARDED {
+                text(first_value(origin.headers, name));
+            }
+        }
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 
     /// The path prefix that requests may carry.

@@ -184,12 +184,12 @@ async fn exchanged(
     (exchange, outbox): (Exchange, Option<&Outbox>),
 ) -> Response<Answer> {
     let (parts, body) = request.into_parts();
-    let refused = strict::check(&parts).is_err();
-    let closes = refused || strict::closes(&parts);
+    let welcome = strict::check(&parts);
+    let closes = welcome.is_err() || strict::closes(&parts);
     let lingers = !closes && !parts.headers.contains_key(EXPECT);
     let version = parts.version;
     let request = Request::from_parts(parts, Upload::new(body, lingers));
-    let mut response = app.handle(ends, request).await;
+    let mut response = app.handle(ends, request, welcome).await;
     if closes && version <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -221,12 +221,13 @@ impl Drop for Open {
 }
 
 /// How HTTP is spoken.
-pub(super) fn builder(patience: &Patience) -> Builder<TokioExecutor> {
+pub(super) fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.idle)
+        // Heads are timed with everything else (`activity.rs`), without a timer for each.
+        .header_read_timeout(None::<Duration>)
         .max_buf_size(BUFFER)
         .max_headers(strict::HEADER_COUNT_MAX)
         .keep_alive(true);

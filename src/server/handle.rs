@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 
 use crate::clock::Stopwatch;
@@ -14,12 +15,12 @@ use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
 use crate::observe::access_log::Line;
-use crate::observe::{CacheStatus, status_class};
+use crate::observe::{CacheStatus, Metrics, status_class};
 use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
 use crate::server::access::{self, API_KEY, Verdict};
 pub(super) use crate::server::answer::{
-    Answer, drop_body, insert_warning, misdirected, refused, unroutable,
+    Answer, Memory, drop_body, insert_warning, misdirected, refused, unroutable,
 };
 pub use crate::server::app::App;
 use crate::server::asked::may_trickle;
@@ -27,12 +28,12 @@ pub(super) use crate::server::asked::request_of;
 use crate::server::base::{BaseError, Origin};
 use crate::server::body::{BodyError, ResponseBody};
 use crate::server::scope::Scope;
-use crate::server::strict::{self, Refusal};
+use crate::server::strict::Refusal;
 use crate::server::v2;
 use crate::server::{own, pass, raw, respond, trickle};
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const WARNING: HeaderName = HeaderName::from_static("x-nuget-warning");
 pub(super) const SESSION: HeaderName = HeaderName::from_static("x-nuget-session-id");
 pub(super) const CLIENT_VERSION: HeaderName = HeaderName::from_static("x-nuget-client-version");
@@ -49,8 +50,13 @@ pub struct Ends {
 }
 
 impl App {
-    /// Answers a request.
-    pub async fn handle<B>(&self, ends: Ends, request: Request<B>) -> Response<ResponseBody>
+    /// Answers a request that was looked at by [`strict::check`].
+    pub async fn handle<B>(
+        &self,
+        ends: Ends,
+        request: Request<B>,
+        welcome: Result<(), Refusal>,
+    ) -> Response<ResponseBody>
     where
         B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
     {
@@ -58,34 +64,27 @@ impl App {
         let (mut parts, body) = request.into_parts();
         let id = self.request_id(&parts.headers);
         let mut toll = None;
-        let mut answer = match self.admit(ends, &mut parts).await {
+        let mut question = None;
+        let mut answer = match self.admit(ends, &parts, welcome).await {
             Err(refusal) => Answer::own("none", refusal),
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
-                if verdict.is_own_key {
-                    // Keys of ours are for us alone.
-                    parts.headers.remove(API_KEY);
-                }
-                let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()));
-                match self.place_of(scope.as_ref(), &parts) {
-                    Some(place) => {
-                        let client = (ends, &parts, &verdict);
-                        self.publish(client, place, body).await
+                question = self.question(ends, &parts, &body);
+                match self.hot_answer(question.as_ref(), &parts).await {
+                    Some(answer) => answer,
+                    None => {
+                        parts.extensions.insert(payer);
+                        // Large, and rare: no request that does not need it is to carry it about.
+                        Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await
                     }
-                    None => self.answer(ends, &parts, scope, body).await,
                 }
             }
         };
-        let headers = answer.response.headers_mut();
-        // Behind those of caches between us and the origin (RFC 9211 section 2).
-        headers.append(
-            CACHE_STATUS,
-            HeaderValue::from_static(answer.cache.header()),
-        );
-        headers.insert(REQUEST_ID, id.clone());
+        answer.label(&id);
         if parts.method == Method::HEAD {
             drop_body(&mut answer.response);
         }
+        self.remember(question, &mut answer);
         self.record(ends, &parts, &id, (&answer, started));
         let saved = answer.cache.saves_bytes();
         answer
@@ -98,16 +97,37 @@ impl App {
     async fn admit(
         &self,
         ends: Ends,
-        parts: &mut http::request::Parts,
+        parts: &http::request::Parts,
+        welcome: Result<(), Refusal>,
     ) -> Result<(Verdict, Payer), Response<ResponseBody>> {
-        strict::check(parts).map_err(|refusal| unwelcome(parts, refusal))?;
+        welcome.map_err(|refusal| unwelcome(parts, refusal))?;
         let bases = self.bases.load_full();
         let verdict = self.access.admit(ends, parts, bases.prefix()).await;
         let verdict = verdict.map_err(access::Refusal::respond)?;
         let payer = self.access.payer(ends, parts, &verdict);
         self.let_in(&payer, parts).await?;
-        parts.extensions.insert(payer.clone());
         Ok((verdict, payer))
+    }
+
+    /// Answers a request of someone who may ask, whatever it is.
+    async fn cold_answer<B>(
+        &self,
+        ends: Ends,
+        (parts, body): (&mut http::request::Parts, B),
+        verdict: Verdict,
+    ) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+    {
+        if verdict.is_own_key {
+            // Keys of ours are for us alone.
+            parts.headers.remove(API_KEY);
+        }
+        let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()));
+        match self.place_of(scope.as_ref(), parts) {
+            Some(place) => self.publish((ends, parts, &verdict), place, body).await,
+            None => self.answer(ends, parts, scope, body).await,
+        }
     }
 
     async fn answer<B>(
@@ -144,7 +164,8 @@ impl App {
             return Answer::own(resource, response);
         }
         if v2::below(scope.rest).is_some() {
-            return self.v2(ends, parts, &scope).await;
+            // Which document it is may depend on others.
+            return self.v2(ends, parts, &scope).await.once();
         }
         if let Some(path) = pass::path_of(scope.rest) {
             return match self.base_of(ends, parts) {
@@ -180,17 +201,7 @@ impl App {
         ends: Ends,
         parts: &http::request::Parts,
     ) -> Result<Arc<str>, BaseError> {
-        let host = parts
-            .headers
-            .get(HOST)
-            .and_then(|value| value.to_str().ok());
-        self.bases.load().base_of(&Origin {
-            host: host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)),
-            headers: &parts.headers,
-            peer: ends.peer.ip().to_canonical(),
-            local: ends.local,
-            tls: ends.tls,
-        })
+        self.bases.load().base_of(&origin(ends, parts))
     }
 
     pub(super) async fn document(
@@ -206,11 +217,11 @@ impl App {
         let served = if may_trickle(&request) {
             let Ok(served) = tokio::time::timeout(self.patience, serving).await else {
                 let pulse = trickle::PULSE.min(self.patience);
-                return Answer {
-                    response: trickle::respond(group.clone(), request, pulse),
-                    resource: rule.name,
-                    cache: CacheStatus::Joined,
-                };
+                return Answer::new(
+                    trickle::respond(group.clone(), request, pulse),
+                    rule.name,
+                    CacheStatus::Joined,
+                );
             };
             served
         } else {
@@ -230,6 +241,8 @@ impl App {
         match served {
             Ok(reply) => {
                 let (cache, warning) = (reply.cache, reply.warning.clone());
+                let mut reply = reply;
+                let standing = reply.standing.take();
                 let mut response = respond::respond(reply, rule, &parts.headers, head);
                 if let CacheStatus::Stale(reason) = cache {
                     self.group
@@ -243,11 +256,7 @@ impl App {
                 } else if let Some(cause) = warning {
                     self.warn(&parts.headers, &mut response, &format!("nugate: {cause}"));
                 }
-                Answer {
-                    response,
-                    resource: rule.name,
-                    cache,
-                }
+                Answer::new(response, rule.name, cache).resting_on(standing)
             }
             Err(error) => refused(&error, rule.name),
         }
@@ -286,15 +295,11 @@ impl App {
         (answer, started): (&Answer, Stopwatch),
     ) {
         let status = answer.response.status();
-        let class = status_class(status.as_u16());
-        let metrics = self.group.metrics();
-        let labels = [answer.resource, answer.cache.name(), class];
-        metrics.requests.with_label_values(&labels).inc();
         let elapsed = started.elapsed();
-        let seconds = metrics
-            .request_seconds
-            .with_label_values(&[answer.resource]);
-        seconds.observe(elapsed.as_secs_f64());
+        match &answer.memory {
+            Memory::Hot(hot) if status == StatusCode::OK => hot.count(elapsed),
+            _ => count(self.group.metrics(), answer, elapsed),
+        }
         let Some(log) = self.log.as_ref().filter(|log| log.is_on()) else {
             return;
         };
@@ -311,6 +316,31 @@ impl App {
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             user_agent: parts.headers.get(USER_AGENT).cloned(),
         });
+    }
+}
+
+fn count(metrics: &Metrics, answer: &Answer, elapsed: Duration) {
+    let class = status_class(answer.response.status().as_u16());
+    let labels = [answer.resource, answer.cache.name(), class];
+    metrics.requests.with_label_values(&labels).inc();
+    let seconds = metrics
+        .request_seconds
+        .with_label_values(&[answer.resource]);
+    seconds.observe(elapsed.as_secs_f64());
+}
+
+/// What a request says of where it was sent.
+pub(super) fn origin(ends: Ends, parts: &http::request::Parts) -> Origin<'_> {
+    let host = parts
+        .headers
+        .get(HOST)
+        .and_then(|value| value.to_str().ok());
+    Origin {
+        host: host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)),
+        headers: &parts.headers,
+        peer: ends.peer.ip().to_canonical(),
+        local: ends.local,
+        tls: ends.tls,
     }
 }
 

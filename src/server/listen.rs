@@ -92,7 +92,7 @@ pub async fn run(
         )),
         shared: Arc::new(Shared {
             app: Arc::clone(&app),
-            builder: connection::builder(&limits.patience),
+            builder: connection::builder(),
             patience: limits.patience,
             tls,
         }),

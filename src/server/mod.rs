@@ -12,6 +12,7 @@ pub mod control;
 mod crowd;
 mod error;
 mod handle;
+mod hot;
 mod linger;
 mod listen;
 mod own;

@@ -45,11 +45,7 @@ pub(super) async fn passed(group: &Group, path: &str, parts: &http::request::Par
     for member in group.members() {
         match answer(member.proxy(), path, parts).await {
             Ok((response, cache)) => {
-                return Answer {
-                    response,
-                    resource,
-                    cache,
-                };
+                return Answer::new(response, resource, cache);
             }
             // The token may be another's: it is no id that two feeds may have.
             Err(error) if matches!(none, Error::NotFound) => none = error,

@@ -93,11 +93,7 @@ impl App {
                 relay(&group, submission, operation).await
             }
             Err(response) => {
-                let answer = Answer {
-                    response: *response,
-                    resource: "none",
-                    cache: CacheStatus::Own,
-                };
+                let answer = Answer::new(*response, "none", CacheStatus::Own);
                 (answer, Some(upload))
             }
         };
@@ -156,11 +152,7 @@ async fn relay(
         Ok(relayed) => (respond(relayed), CacheStatus::Relayed),
         Err(error) => (failure(&error), cache_status(&error)),
     };
-    let answer = Answer {
-        response,
-        resource: operation.name(),
-        cache,
-    };
+    let answer = Answer::new(response, operation.name(), cache);
     (answer, rest)
 }
 

@@ -85,26 +85,18 @@ where
                 let text = format!("nugate served a stored copy: {cause}");
                 insert_warning(&mut response, &text);
             }
-            Answer {
-                response,
-                resource: RESOURCE,
-                cache,
-            }
+            Answer::new(response, RESOURCE, cache)
         }
-        Err(error) => Answer {
-            response: own::text(status_of(&error), format!("{error}\n")),
-            resource: RESOURCE,
-            cache: error.cache_status(),
-        },
+        Err(error) => Answer::new(
+            own::text(status_of(&error), format!("{error}\n")),
+            RESOURCE,
+            error.cache_status(),
+        ),
     }
 }
 
 const fn own(response: Response<ResponseBody>) -> Answer {
-    Answer {
-        response,
-        resource: RESOURCE,
-        cache: CacheStatus::Own,
-    }
+    Answer::new(response, RESOURCE, CacheStatus::Own)
 }
 
 /// What is not even tried.

@@ -1,5 +1,7 @@
 //! From a reply to a response: conditions, ranges, HEAD, headers.
 
+use std::time::Duration;
+
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
@@ -75,12 +77,17 @@ fn describe(reply: &Reply, rule: &DocRule, headers: &mut HeaderMap) {
     } else {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
-    headers.insert(AGE, reply.age.as_secs().into());
+    age(headers, rule.class, reply.age);
+}
+
+/// Sets the headers that depend on how long ago a document of this class was confirmed.
+pub(super) fn age(headers: &mut HeaderMap, class: Class, age: Duration) {
+    headers.insert(AGE, age.as_secs().into());
     // What lies in front of nugate may keep packages, and asks again for everything else.
-    match rule.class {
+    match class {
         // `Age` counts from the last confirmation: a day from now on.
         Class::Immutable => {
-            let lifetime = reply.age.as_secs().saturating_add(86_400);
+            let lifetime = age.as_secs().saturating_add(86_400);
             set(
                 headers,
                 CACHE_CONTROL,
@@ -162,7 +169,7 @@ fn length_of(body: &Body) -> Option<u64> {
     }
 }
 
-fn into_body(body: Body, wanted: &Wanted) -> ResponseBody {
+pub(super) fn into_body(body: Body, wanted: &Wanted) -> ResponseBody {
     match (body, wanted) {
         (Body::Bytes(bytes), Wanted::Part(part)) => {
             let index = |at| usize::try_from(at).unwrap_or(bytes.len()).min(bytes.len());

@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 use crate::server::body::BodyError;
 use crate::store::{BlobReader, OpenBlob};
 
-/// The longest piece.
-pub(super) const PIECE_MAX: usize = 512 * 1024;
+/// The longest piece: between two of them it is looked whether the file is still good.
+pub(super) const PIECE_MAX: usize = 1024 * 1024;
 
 /// Up to here, reading costs less than a system call of its own.
 const READ_MAX: u64 = 16 * 1024;

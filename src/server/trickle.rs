@@ -14,7 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 
 use crate::group::Group;
-use crate::proxy::{Body, Error, Reply, Request};
+use crate::proxy::{Error, Reply, Request};
 use crate::server::body::{BodyError, ResponseBody};
 
 /// Without a document after this time, the head is sent: later than the upstream's own head is
@@ -50,8 +50,6 @@ pub fn respond(group: Group, request: Request, pulse: Duration) -> Response<Resp
 }
 
 fn document(reply: Result<Reply, Error>) -> Result<Bytes, BodyError> {
-    match reply?.body {
-        Body::Bytes(bytes) => Ok(bytes),
-        Body::Blob(_) | Body::Draft { .. } | Body::Head(_) => Err("not a document".into()),
-    }
+    let document = reply?.body.document();
+    document.ok_or_else(|| "not a document".into())
 }

@@ -34,6 +34,13 @@ const AHEAD: u64 = 2 * 1024 * 1024;
 /// Between two looks whether an open file was changed.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a file that was in memory is taken to be there. What the kernel drops meanwhile, though
+/// it was just used, costs a wait for the disk.
+const RESIDENT: Duration = Duration::from_secs(1);
+
+/// Files up to this size are looked at as a whole: each look is a system call for 128 KiB.
+const WHOLE_MAX: u64 = 16 * 1024 * 1024;
+
 /// A stored body.
 #[derive(Clone, Debug)]
 pub enum Blob {
@@ -68,6 +75,10 @@ pub struct OpenBlob {
     clock: Clock,
     /// Milliseconds.
     looked_at: AtomicU64,
+    /// When all of it was in memory, in milliseconds; 0 is never.
+    resident_at: AtomicU64,
+    /// Whether it is on no disk.
+    in_memory: bool,
     verdict: watch::Sender<Verdict>,
 }
 
@@ -77,9 +88,22 @@ impl OpenBlob {
             file: Arc::new(file),
             stamp,
             looked_at: AtomicU64::new(clock.now().as_millis()),
+            resident_at: AtomicU64::new(0),
+            in_memory: false,
             clock,
             verdict: watch::Sender::new(verdict),
         }
+    }
+
+    /// The same, on no disk.
+    pub(super) fn in_memory(self) -> Self {
+        let in_memory = true;
+        Self { in_memory, ..self }
+    }
+
+    /// Whether it is on no disk: nothing waits for it, nothing changes it.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// Notes that reading or sending it has failed: it is to be put aside.
@@ -102,9 +126,25 @@ impl OpenBlob {
         self.stamp.size
     }
 
-    /// Whether sending the bytes in `range` would not wait for the disk, as far as samples tell;
-    /// `None` where the system cannot say.
+    /// Whether sending the bytes in `range` would not wait for the disk, as far as samples tell, or
+    /// told a moment ago; `None` where the system cannot say.
     pub fn is_resident(&self, range: Range<u64>) -> Option<bool> {
+        if self.in_memory {
+            return Some(true);
+        }
+        let (last, now) = (self.resident_at.load(Ordering::Relaxed), self.clock.now());
+        if last > 0 && last <= now.as_millis() && now.since(Time::from_millis(last)) < RESIDENT {
+            return Some(true);
+        }
+        if range.start == 0 && self.size() <= WHOLE_MAX {
+            let whole = chunk::is_resident(&self.file, 0..self.size());
+            if whole == Some(true) {
+                self.resident_at.store(now.as_millis(), Ordering::Relaxed);
+            }
+            if whole != Some(false) {
+                return whole;
+            }
+        }
         chunk::is_resident(&self.file, range)
     }
 
@@ -118,6 +158,9 @@ impl OpenBlob {
 
     /// What is known of it; now and then after a look at the file.
     pub(super) fn verdict(&self) -> Verdict {
+        if self.in_memory {
+            return *self.verdict.borrow();
+        }
         let (last, now) = (self.looked_at.load(Ordering::Relaxed), self.clock.now());
         // A clock that was set back makes looks no rarer.
         let elapsed = now.since(Time::from_millis(last));
@@ -199,7 +242,11 @@ impl Blob {
             Self::File(open) => {
                 let ahead = AHEAD.min(end - start);
                 Source::File(FileReader {
-                    chunks: Chunks::new(Arc::clone(&open.file), start, ahead),
+                    chunks: if open.in_memory {
+                        Chunks::of_memory(Arc::clone(&open.file), start)
+                    } else {
+                        Chunks::new(Arc::clone(&open.file), start, ahead)
+                    },
                     open: Arc::clone(open),
                     waiting: None,
                 })
@@ -426,5 +473,40 @@ mod tests {
         let error = read(&mut reader).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Damaged);
         assert_eq!(blob.verdict(), Verdict::Changed);
+    }
+    #[test]
+    fn a_file_that_was_in_memory_is_not_looked_at_again_at_once() {
+        let (file, blob, clock) = open(&vec![7; 400_000], Verdict::Good);
+        clock.advance(RESIDENT);
+        file.sync_all().unwrap();
+        if blob.is_resident(0..100_000).is_none() {
+            // A file system that cannot say.
+            return;
+        }
+        blob.bring_in(0..400_000).unwrap();
+        assert_eq!(blob.is_resident(0..100_000), Some(true));
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        if chunk::is_resident(&file, 0..400_000) == Some(true) {
+            // One that has nothing but memory.
+            return;
+        }
+        assert_eq!(blob.is_resident(0..100_000), Some(true));
+        assert_eq!(blob.is_resident(300_000..400_000), Some(true));
+        clock.advance(RESIDENT);
+        assert_eq!(blob.is_resident(0..100_000), Some(false));
+        assert_eq!(blob.is_resident(300_000..400_000), Some(false));
+    }
+
+    #[test]
+    fn a_part_in_memory_says_nothing_of_the_rest() {
+        let (file, blob, _) = open(&vec![7; 400_000], Verdict::Good);
+        file.sync_all().unwrap();
+        blob.bring_in(0..400_000).unwrap();
+        if blob.is_resident(300_000..400_000) != Some(true) {
+            return;
+        }
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let rest = chunk::is_resident(&file, 300_000..400_000);
+        assert_eq!(blob.is_resident(300_000..400_000), rest);
     }
 }

@@ -14,10 +14,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::task::JoinHandle;
+
+use super::buffer::Buffer;
 
 /// What the kernel reads ahead at a time: where one byte is, its neighbours are.
 const WINDOW: u64 = 128 * 1024;
@@ -28,8 +30,9 @@ pub(super) struct Chunks {
     position: u64,
     ahead: u64,
     nowait: bool,
-    buffer: BytesMut,
-    pending: Option<JoinHandle<io::Result<BytesMut>>>,
+    /// The file is on no disk: reading it does not wait.
+    memory: bool,
+    pending: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl Chunks {
@@ -41,8 +44,16 @@ impl Chunks {
             position,
             ahead,
             nowait: true,
-            buffer: BytesMut::new(),
+            memory: false,
             pending: None,
+        }
+    }
+
+    /// Reads a file that is on no disk from `position`.
+    pub(super) fn of_memory(file: Arc<File>, position: u64) -> Self {
+        Self {
+            memory: true,
+            ..Self::new(file, position, 0)
         }
     }
 
@@ -63,39 +74,41 @@ impl Chunks {
         cx: &mut Context<'_>,
         want: usize,
     ) -> Poll<io::Result<Bytes>> {
-        let mut pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => match self.read_resident(want) {
+        let mut pending = if let Some(pending) = self.pending.take() {
+            pending
+        } else {
+            let mut buffer = Buffer::new(want);
+            if self.memory {
+                let read = read_some(&self.file, buffer.room(), self.position)?;
+                return Poll::Ready(Ok(self.take(buffer.freeze(read))));
+            }
+            match self.read_resident(&mut buffer) {
                 Some(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Some(Ok(read)) => return Poll::Ready(Ok(self.take(read))),
+                Some(Ok(read)) => return Poll::Ready(Ok(self.take(buffer.freeze(read)))),
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                None => self.start_read(),
-            },
+                None => self.start_read(buffer),
+            }
         };
         let Poll::Ready(done) = Pin::new(&mut pending).poll(cx) else {
             self.pending = Some(pending);
             return Poll::Pending;
         };
-        self.buffer = done.map_err(io::Error::other)??;
-        Poll::Ready(Ok(self.take(self.buffer.len())))
+        let read = done.map_err(io::Error::other)??;
+        Poll::Ready(Ok(self.take(read)))
     }
 
-    /// Hands out the first `read` bytes of the buffer.
-    fn take(&mut self, read: usize) -> Bytes {
-        self.buffer.truncate(read);
-        self.position += read as u64;
-        self.buffer.split().freeze()
+    /// Hands out what was read.
+    fn take(&mut self, read: Bytes) -> Bytes {
+        self.position += read.len() as u64;
+        read
     }
 
-    /// Copies what the page cache holds; `None` when that needs the disk. Leaves the buffer at
-    /// `want` bytes.
-    fn read_resident(&mut self, want: usize) -> Option<Result<usize, Errno>> {
-        self.buffer.clear();
-        self.buffer.resize(want, 0);
+    /// Copies what the page cache holds; `None` when that needs the disk.
+    fn read_resident(&mut self, buffer: &mut Buffer) -> Option<Result<usize, Errno>> {
         if !self.nowait {
             return None;
         }
-        let mut slices = [IoSliceMut::new(&mut self.buffer)];
+        let mut slices = [IoSliceMut::new(buffer.room())];
         let flags = ReadWriteFlags::NOWAIT;
         match rustix::io::preadv2(&self.file, &mut slices, self.position, flags) {
             Err(Errno::AGAIN | Errno::INTR) => None,
@@ -107,8 +120,7 @@ impl Chunks {
         }
     }
 
-    fn start_read(&mut self) -> JoinHandle<io::Result<BytesMut>> {
-        let mut buffer = self.buffer.split();
+    fn start_read(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Bytes>> {
         let file = Arc::clone(&self.file);
         let (position, ahead) = (self.position, NonZeroU64::new(self.ahead));
         tokio::task::spawn_blocking(move || {
@@ -116,9 +128,8 @@ impl Chunks {
                 // A file system without read-ahead only makes the next chunk slower.
                 let _ = rustix::fs::fadvise(&file, position, ahead, Advice::WillNeed);
             }
-            let read = read_some(&file, &mut buffer, position)?;
-            buffer.truncate(read);
-            Ok(buffer)
+            let read = read_some(&file, buffer.room(), position)?;
+            Ok(buffer.freeze(read))
         })
     }
 }

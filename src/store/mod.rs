@@ -10,6 +10,7 @@
 
 mod blob;
 mod bodies;
+mod buffer;
 mod chunk;
 mod content;
 mod database;
@@ -21,6 +22,7 @@ mod folder;
 mod health;
 mod hot;
 mod index;
+mod memory;
 mod order;
 mod pins;
 mod quota;

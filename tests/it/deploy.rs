@@ -59,20 +59,27 @@ fn blocks<'t>(page: &'t str, language: &str) -> Vec<&'t str> {
         .collect()
 }
 
+/// Files of secrets that examples name.
+const SECRETS: [&str; 2] = ["corp-token", "proxy-password"];
+
 /// Where secrets of examples are.
 struct Secrets(TempDir);
 
 impl Secrets {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        fs::write(dir.path().join("corp-token"), "secret\n").unwrap();
+        for name in SECRETS {
+            fs::write(dir.path().join(name), "secret\n").unwrap();
+        }
         Self(dir)
     }
 
     #[track_caller]
     fn load(&self, what: &str, text: &str, variables: &[(&str, &str)]) -> Config {
         let dir = self.0.path().to_str().unwrap();
-        let text = text.replace("/etc/nugate/corp-token", &format!("{dir}/corp-token"));
+        let text = SECRETS.iter().fold(text.to_owned(), |text, name| {
+            text.replace(&format!("/etc/nugate/{name}"), &format!("{dir}/{name}"))
+        });
         let own = [
             ("HOME", "/home/n"),
             ("CREDENTIALS_DIRECTORY", dir),

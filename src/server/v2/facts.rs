@@ -15,7 +15,7 @@ use crate::nuget::route;
 use crate::nuget::v2::facts::{self, Hits, Page, Release};
 use crate::nuget::v2::rows::Package;
 use crate::observe::CacheStatus;
-use crate::proxy::{Body, Error, Reply, Request};
+use crate::proxy::{Error, Reply, Request};
 use crate::server::v2::Failure;
 use crate::server::v2::list::within;
 
@@ -319,10 +319,9 @@ impl<'a> Facts<'a> {
             seen.add(reply.cache, reply.age);
             seen.warning = seen.warning.take().or(reply.warning);
         });
-        match reply.body {
-            Body::Bytes(body) => Ok((body, reply.etag)),
-            _ => Err(Error::internal("a document came without its body")),
-        }
+        let missing = || Error::internal("a document came without its body");
+        let body = reply.body.document().ok_or_else(missing)?;
+        Ok((body, reply.etag))
     }
 }
 

@@ -245,6 +245,7 @@ fn reply(
         age: seen.age.unwrap_or(Duration::ZERO),
         cache: seen.cache,
         warning: seen.warning,
+        standing: None,
     })
 }
 
