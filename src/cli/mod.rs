@@ -33,30 +33,8 @@ use crate::config::{self, ConfigErrors, Loaded, Sources};
 /// `doctor` 3, something does not work.
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    // These need no configuration, and must not fail because of one.
-    let alone = match &args.command {
-        Some(Command::Cert(flags)) => Some(cert::run(flags).map_err(|error| error.to_string())),
-        Some(Command::Key(flags)) => Some(key::run(flags)),
-        Some(Command::BundleKey(flags)) => Some(bundle_key::run(flags)),
-        Some(Command::Man(flags)) => Some(manual::man(flags).map_err(|error| error.to_string())),
-        Some(Command::Completions(flags)) => {
-            manual::completions(flags);
-            Some(Ok(()))
-        }
-        _ => None,
-    };
-    if let Some(done) = alone {
-        return ended(done);
-    }
-    if let Some(Command::Doctor(flags)) = &args.command
-        && flags.url.is_some()
-    {
-        return doctor::at_url(flags);
-    }
-    if let Some(Command::Config(command)) = &args.command {
-        let environment = process_environment();
-        let sources = Sources::gather(args.config(), environment, args.flags());
-        return settings::run(command, sources);
+    if let Some(code) = run_alone(&args) {
+        return code;
     }
     let loaded = match load(&args) {
         Ok(loaded) => loaded,
@@ -106,6 +84,29 @@ pub fn run() -> ExitCode {
         }
     };
     ended(done)
+}
+
+/// Runs a command that needs no configuration, and must not fail because of one, or reads it its own
+/// way; `None` for all others.
+fn run_alone(args: &Args) -> Option<ExitCode> {
+    let done = match &args.command {
+        Some(Command::Cert(flags)) => cert::run(flags).map_err(|error| error.to_string()),
+        Some(Command::Key(flags)) => key::run(flags),
+        Some(Command::BundleKey(flags)) => bundle_key::run(flags),
+        Some(Command::Man(flags)) => manual::man(flags).map_err(|error| error.to_string()),
+        Some(Command::Completions(flags)) => {
+            manual::completions(flags);
+            Ok(())
+        }
+        Some(Command::Doctor(flags)) if flags.url.is_some() => return Some(doctor::at_url(flags)),
+        Some(Command::Config(command)) => {
+            let environment = process_environment();
+            let sources = Sources::gather(args.config(), environment, args.flags());
+            return Some(settings::run(command, sources));
+        }
+        _ => return None,
+    };
+    Some(ended(done))
 }
 
 /// The configuration as flags, variables and file give it now.

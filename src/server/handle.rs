@@ -70,13 +70,12 @@ impl App {
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
                 question = self.question(ends, &parts, &body);
-                match self.hot_answer(question.as_ref(), &parts).await {
-                    Some(answer) => answer,
-                    None => {
-                        parts.extensions.insert(payer);
-                        // Large, and rare: no request that does not need it is to carry it about.
-                        Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await
-                    }
+                if let Some(answer) = self.hot_answer(question.as_ref(), &parts).await {
+                    answer
+                } else {
+                    parts.extensions.insert(payer);
+                    // Large, and rare: no request that does not need it is to carry it about.
+                    Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await
                 }
             }
         };
