@@ -131,7 +131,7 @@ impl Standing {
         let question = Question {
             key: &self.key,
             class: self.class,
-            freshness: &options.freshness,
+            freshness: &engine.freshness(),
             network: options.network,
             directives: Directives::default(),
             outdated: false,

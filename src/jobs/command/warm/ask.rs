@@ -14,7 +14,6 @@ use crate::nuget::route;
 use crate::observe::CacheStatus;
 use crate::policy::directives::Directives;
 use crate::proxy::{Body, Error, Request};
-use crate::store::Blob;
 use crate::upstream::ClientIdentity;
 
 /// Where clients would see everything. Over https the service index has all resources.
@@ -57,15 +56,12 @@ impl Asker {
             identity: ClientIdentity::default(),
         };
         let reply = group.serve(&request).await?;
-        let (bytes, length) = match reply.body {
-            Body::Bytes(bytes) | Body::Blob(Blob::Bytes(bytes)) => {
-                (bytes.clone(), bytes.len() as u64)
-            }
-            Body::Blob(Blob::File(file)) => (Bytes::new(), file.size()),
-            Body::Draft { length, .. } | Body::Head(length) => {
-                (Bytes::new(), length.unwrap_or_default())
-            }
+        let length = match &reply.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Blob(blob) => blob.size(),
+            Body::Draft { length, .. } | Body::Head(length) => length.unwrap_or_default(),
         };
+        let bytes = reply.body.document().unwrap_or_default();
         let stored = matches!(reply.cache, CacheStatus::Hit | CacheStatus::HitStale);
         Ok(Answer {
             bytes,
