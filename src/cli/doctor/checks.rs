@@ -25,6 +25,9 @@ checks! {
     REACH: "reach",
         "every client: NU1301, the source cannot be used",
         "look at the address, the name server, the firewall and the server itself";
+    PROXY: "proxy",
+        "nugate, and every client that goes through the same proxy",
+        "look at `proxy` and its password, at HTTPS_PROXY and NO_PROXY, and at what the proxy allows";
     TRUST: "trust",
         "every client that trusts the same authorities as this machine: NU1301",
         "install the authority's certificate (or name it with SSL_CERT_FILE), or renew the server's";

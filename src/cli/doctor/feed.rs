@@ -7,8 +7,8 @@ use url::Url;
 
 use super::ask::{Asker, Without, decoded};
 use super::checks::{
-    CLOCK, CREDENTIALS, HIVE_LABEL, INDEX, LINKS_HTTPS, PACKAGE, REACH, REDIRECTS, SEARCH, TRUST,
-    VERSION_LIST, VULNERABILITIES,
+    CLOCK, CREDENTIALS, HIVE_LABEL, INDEX, LINKS_HTTPS, PACKAGE, PROXY, REACH, REDIRECTS, SEARCH,
+    TRUST, VERSION_LIST, VULNERABILITIES,
 };
 use super::finding::{Finding, Findings, Verdict};
 use super::hive;
@@ -73,10 +73,10 @@ async fn index(asker: &mut Asker, url: &Url, findings: &mut Findings) -> Option<
     let looked = match asker.get(url).await {
         Ok(looked) => looked,
         Err(error) => {
-            let check = if error.kind == Kind::Tls {
-                TRUST
-            } else {
-                REACH
+            let check = match error.kind {
+                Kind::Tls => TRUST,
+                Kind::Proxy | Kind::ProxyTimeout | Kind::ProxyDenied => PROXY,
+                _ => REACH,
             };
             findings.add(check, Verdict::Failed, error.to_string());
             return None;

@@ -230,6 +230,27 @@ async fn a_feed_that_cannot_be_reached_is_named() {
     assert_eq!(faults(&doctor(&up.index_url(), &[])), ["reach"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_not_there_is_named() {
+    let up = plain().await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    // Over http in absolute form, over https by a tunnel, from the variable and from the file.
+    for url in [
+        up.index_url(),
+        "https://feed.example/v3/index.json".to_owned(),
+    ] {
+        let variables = [("HTTPS_PROXY", &*proxy), ("HTTP_PROXY", &*proxy)];
+        assert_eq!(faults(&doctor(&url, &variables)), ["proxy"], "{url}");
+    }
+    let dir = TempDir::new().unwrap();
+    let file = configured(&up, &dir.path().join("cache"), "0 B");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("proxy = \"{proxy}\"\n{settings}")).unwrap();
+    assert_eq!(faults(&doctor(&format!("--config {file}"), &[])), ["proxy"]);
+}
+
 /// A configuration over a healthy feed.
 fn configured(up: &ScriptedUpstream, cache: &Path, free_min: &str) -> String {
     let file = cache.parent().unwrap().join("nugate.toml");
