@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::Pair;
+use super::until;
 
 /// The user that a guarded proxy knows, and the password.
 pub const USER: (&str, &str) = ("corp\\user", "pröxy:s3cret");
@@ -127,7 +128,7 @@ impl WebProxy {
         self.shared.ended.closed().await;
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.addr).unwrap();
+        until("the port is free", async || socket.bind(self.addr).is_ok()).await;
         *self.down.lock().unwrap() = Some(socket);
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::script::{Break, Framing, On, Script, Scripts, take};
+use super::until;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -156,7 +157,8 @@ impl ScriptedUpstream {
                 task.await.unwrap();
                 let socket = TcpSocket::new_v4().unwrap();
                 socket.set_reuseaddr(true).unwrap();
-                socket.bind(self.addr).unwrap();
+                // A program that is just being started by another test has the listener until its exec.
+                until("the port is free", async || socket.bind(self.addr).is_ok()).await;
                 self.state = State::Down(socket);
             }
             other => self.state = other,
