@@ -45,7 +45,7 @@ pub enum Malformed {
 
 /// An attribute.
 #[derive(Debug)]
-pub(in crate::nuget) struct Attribute<'a> {
+pub(in super::super) struct Attribute<'a> {
     /// Its name as it is written, prefix included.
     pub(super) name: &'a str,
     /// Its value, references resolved.
@@ -56,7 +56,7 @@ pub(in crate::nuget) struct Attribute<'a> {
 
 /// A part of a document; of empty elements begin and end are told one after the other.
 #[derive(Debug)]
-pub(in crate::nuget) enum Part<'a> {
+pub(in super::super) enum Part<'a> {
     /// An element begins.
     Start {
         /// Its name without prefix.
@@ -78,7 +78,7 @@ pub(in crate::nuget) enum Part<'a> {
 }
 
 /// The text of a document without its byte order mark, and whether there was one.
-pub(in crate::nuget) fn text_of(document: &[u8]) -> Result<(&str, bool), Malformed> {
+pub(in super::super) fn text_of(document: &[u8]) -> Result<(&str, bool), Malformed> {
     let text = std::str::from_utf8(document).map_err(|_| Malformed::NotUtf8)?;
     Ok(text
         .strip_prefix('\u{feff}')
@@ -106,7 +106,7 @@ pub fn check(document: &[u8], roots: &[&str]) -> Result<(), Malformed> {
 }
 
 /// Calls `visit` for each part of a document, in their order.
-pub(in crate::nuget) fn walk(
+pub(in super::super) fn walk(
     text: &str,
     mut visit: impl FnMut(&Part<'_>),
 ) -> Result<(), Malformed> {
