@@ -115,6 +115,27 @@ impl Validators {
         }
     }
 
+    /// Both as texts, for what is written in JSON: their bytes as the characters of the same number.
+    pub fn to_texts(&self) -> [Option<String>; 2] {
+        let text = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
+        [
+            self.etag.as_ref().map(text),
+            self.last_modified.as_ref().map(text),
+        ]
+    }
+
+    /// Those that were written so; what is no value of a header is left out.
+    pub fn of_texts([etag, last_modified]: [Option<&str>; 2]) -> Self {
+        let value = |text: &str| {
+            let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+            HeaderValue::from_bytes(&bytes.ok()?).ok()
+        };
+        Self {
+            etag: etag.and_then(value),
+            last_modified: last_modified.and_then(value),
+        }
+    }
+
     /// Whether a conditional request is possible at all.
     pub const fn is_empty(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()

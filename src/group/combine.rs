@@ -17,10 +17,7 @@ use crate::nuget::merge::{Ids, MergeError};
 use crate::nuget::route::Target;
 use crate::nuget::version::PackageVersion;
 use crate::observe::CacheStatus;
-use crate::proxy::{Body, Error, Rendered, Reply, Request, encode};
-
-/// Parts up to this size together are combined where they are wanted; more on the blocking pool.
-const INLINE_MAX: usize = 32 * 1024;
+use crate::proxy::{Body, Error, Rendered, Reply, Request, encode, offload};
 
 /// Bytes of memory for what was read in parts.
 const FACTS_MEMORY: u64 = 16 << 20;
@@ -158,13 +155,7 @@ impl Group {
             let bytes = merge(&parts).map_err(|error| unusable(&error))?;
             encode(Bytes::from(bytes), gzip)
         };
-        let work = async move {
-            if size <= INLINE_MAX {
-                return merged();
-            }
-            let joined = tokio::task::spawn_blocking(merged).await;
-            joined.map_err(|_| Error::internal("combining documents panicked"))?
-        };
+        let work = async move { offload(size, "combining documents", merged).await? };
         let documents = &self.0.memo.documents;
         let made = documents.try_get_with(key, work).await;
         let made = made.map_err(|error: Arc<Error>| (*error).clone())?;

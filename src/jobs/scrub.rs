@@ -73,8 +73,7 @@ impl Scrub {
             return Ok(());
         }
         let orphans = (self.scrubbed).with_label_values(&[Inspected::Orphan.name()]);
-        for shard in 0..SHARDS {
-            let [_, first] = shard.to_be_bytes();
+        for first in 0..=u8::MAX {
             // The files first: a body whose entry comes later is not taken for one without.
             let files = self.store.shard(first).await?;
             let named = self.store.named_shard(first).await?;

@@ -10,13 +10,11 @@ use crate::nuget::id::PackageId;
 use crate::nuget::resource::{Check, DocRule, View};
 use crate::nuget::route::Target;
 use crate::nuget::stated::{Stated, in_entries, in_leaf};
+use crate::proxy::offload::offload;
 use crate::upstream::Checksum;
 
 /// Packages remembered, the least recently used go first.
 const PACKAGES_MAX: u64 = 20_000;
-
-/// Documents up to this size are read where they are wanted; larger ones on the blocking pool.
-const INLINE_MAX: usize = 32 * 1024;
 
 /// What was stated.
 pub(super) struct StatedDigests(Cache<(PackageId, String), Checksum>);
@@ -39,14 +37,9 @@ impl StatedDigests {
             View::Links(_) if rule.name == "catalog_leaf" => in_leaf,
             _ => return,
         };
-        let found = if document.len() <= INLINE_MAX {
-            read(document)
-        } else {
-            let document = document.clone();
-            let reading = tokio::task::spawn_blocking(move || read(&document));
-            reading.await.unwrap_or_default()
-        };
-        for stated in found {
+        let document = document.clone();
+        let found = offload(document.len(), "reading digests", move || read(&document)).await;
+        for stated in found.unwrap_or_default() {
             if let Some(digest) = Checksum::stated(&stated.algorithm, &stated.value) {
                 let key = (stated.id, stated.version.as_str().to_owned());
                 self.0.insert(key, digest);

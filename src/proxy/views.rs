@@ -24,6 +24,7 @@ use crate::nuget::v2::links;
 use crate::observe::Metrics;
 use crate::proxy::discovery::Discovered;
 use crate::proxy::error::Error;
+use crate::proxy::offload::offload;
 use crate::proxy::options::LongViews;
 use crate::store::Blob;
 
@@ -42,9 +43,6 @@ static FILES: Semaphore = Semaphore::const_new(128);
 
 /// What a document costs in memory beside its bytes.
 const OVERHEAD: u64 = 512;
-
-/// Documents up to this size are rendered where they are wanted; larger ones on the blocking pool.
-const INLINE_MAX: usize = 32 * 1024;
 
 /// A document ready to be sent.
 #[derive(Clone, Debug)]
@@ -224,12 +222,8 @@ impl Rendered {
 }
 
 async fn render(subject: Subject, body: Bytes) -> Result<Rendered, Error> {
-    if body.len() <= INLINE_MAX {
-        return transform(&subject, body);
-    }
-    let work = tokio::task::spawn_blocking(move || transform(&subject, body));
-    work.await
-        .map_err(|_| Error::internal("rendering a document panicked"))?
+    let what = "rendering a document";
+    offload(body.len(), what, move || transform(&subject, body)).await?
 }
 
 fn transform(subject: &Subject, body: Bytes) -> Result<Rendered, Error> {

@@ -12,7 +12,6 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cacache::{Integrity, WriteOpts};
-use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use super::content;
@@ -23,8 +22,7 @@ use crate::entry::{Digest, Entry, Key, Stored, Validators};
 /// A longer record is none of ours.
 const LONGEST: u64 = 64 * 1024;
 
-/// What is written down beside key, digest and length. Bytes of header values stand as the
-/// characters of the same number.
+/// What is written down beside key, digest and length; validators as [`Validators::to_texts`] says.
 #[derive(Serialize, Deserialize)]
 struct Fields {
     url: String,
@@ -68,11 +66,11 @@ pub(super) fn write(root: &Path, key: &Key, entry: &Entry) -> Result<(), StoreEr
     let Some(body) = entry.body else {
         return Ok(());
     };
-    let text = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
+    let [etag, last_modified] = entry.validators.to_texts();
     let fields = Fields {
         url: entry.url.clone(),
-        etag: entry.validators.etag.as_ref().map(text),
-        last_modified: entry.validators.last_modified.as_ref().map(text),
+        etag,
+        last_modified,
         content_type: entry.content_type.clone(),
         fetched_at: entry.fetched_at.as_millis(),
         checked_at: entry.checked_at.as_millis(),
@@ -147,17 +145,10 @@ fn read(root: &Path, path: &Path) -> Option<(Key, Entry)> {
         return None;
     }
     let fields = record.metadata;
-    let value = |text: Option<String>| {
-        let bytes: Result<Vec<u8>, _> = text?.chars().map(u8::try_from).collect();
-        HeaderValue::from_bytes(&bytes.ok()?).ok()
-    };
     let entry = Entry {
         body: Some(body),
         url: fields.url,
-        validators: Validators {
-            etag: value(fields.etag),
-            last_modified: value(fields.last_modified),
-        },
+        validators: Validators::of_texts([fields.etag.as_deref(), fields.last_modified.as_deref()]),
         content_type: fields.content_type,
         fetched_at: Time::from_millis(fields.fetched_at),
         checked_at: Time::from_millis(fields.checked_at),
@@ -168,6 +159,8 @@ fn read(root: &Path, path: &Path) -> Option<(Key, Entry)> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn entry(root: &Path, body: &[u8]) -> Entry {

@@ -8,15 +8,14 @@ use std::collections::HashMap;
 
 use super::{Cache, Event, Events, Failure, Finding, Verified};
 use crate::entry::{Digest, Stored};
-use crate::store::{Checked, SHARDS};
+use crate::store::Checked;
 
 impl Cache {
     pub(super) async fn verify(&self, repair: bool, events: &Events) -> Result<Verified, Failure> {
         let all = self.store.counted().await?.bodies_bytes;
         let mut found = Verified::default();
         events.progress(0, all).await?;
-        for shard in 0..SHARDS {
-            let [_, first] = shard.to_be_bytes();
+        for first in 0..=u8::MAX {
             self.verify_shard(first, repair, (&mut found, events, all))
                 .await?;
         }

@@ -15,7 +15,7 @@ use crate::nuget::route;
 use crate::nuget::v2::facts::{self, Hits, Page, Release};
 use crate::nuget::v2::rows::Package;
 use crate::observe::CacheStatus;
-use crate::proxy::{Error, Reply, Request};
+use crate::proxy::{Error, Reply, Request, offload};
 use crate::server::v2::Failure;
 use crate::server::v2::list::within;
 
@@ -24,9 +24,6 @@ const MEMORY: u64 = 16 << 20;
 
 /// Documents read at a time: each takes several times its size in memory.
 const READERS_MAX: usize = 4;
-
-/// Documents up to this size are read where they are wanted; larger ones on the blocking pool.
-const INLINE_MAX: usize = 32 * 1024;
 
 /// Pages of one registration asked for at a time.
 const PAGES_AT_ONCE: usize = 4;
@@ -280,12 +277,7 @@ impl<'a> Facts<'a> {
                 let pages = read(body).map(Arc::new);
                 pages.map_err(|error| Error::unusable(format!("a registration: {error}")))
             };
-            if body.len() <= INLINE_MAX {
-                return read(&body);
-            }
-            let work = tokio::task::spawn_blocking(move || read(&body));
-            let failed = |_| Error::internal("reading a registration panicked");
-            work.await.map_err(failed)?
+            offload(body.len(), "reading a registration", move || read(&body)).await?
         };
         match etag {
             Some(etag) => {

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use super::key::SigningKey;
@@ -28,7 +27,7 @@ pub(super) struct Manifest {
     pub(super) records: Vec<Record>,
 }
 
-/// One document or package. Bytes of header values stand as the characters of the same number.
+/// One document or package; validators as [`Validators::to_texts`] says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) key: String,
@@ -85,14 +84,14 @@ impl Record {
     /// The record of an entry, if it has a body.
     pub(super) fn of(key: &Key, entry: &Entry) -> Option<Self> {
         let body = entry.body?;
-        let text = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
+        let [etag, last_modified] = entry.validators.to_texts();
         Some(Self {
             key: key.as_str().to_owned(),
             digest: body.digest,
             size: body.size,
             url: entry.url.clone(),
-            etag: entry.validators.etag.as_ref().map(text),
-            last_modified: entry.validators.last_modified.as_ref().map(text),
+            etag,
+            last_modified,
             content_type: entry.content_type.clone(),
             fetched_at: entry.fetched_at.as_millis(),
             checked_at: entry.checked_at.as_millis(),
@@ -100,18 +99,10 @@ impl Record {
     }
 
     pub(super) fn entry(&self) -> (Key, Entry) {
-        let value = |text: &Option<String>| {
-            let chars = text.as_ref()?.chars().map(u8::try_from);
-            let bytes = chars.collect::<Result<Vec<u8>, _>>().ok()?;
-            HeaderValue::from_bytes(&bytes).ok()
-        };
         let entry = Entry {
             body: Some(self.stored()),
             url: self.url.clone(),
-            validators: Validators {
-                etag: value(&self.etag),
-                last_modified: value(&self.last_modified),
-            },
+            validators: Validators::of_texts([self.etag.as_deref(), self.last_modified.as_deref()]),
             content_type: self.content_type.clone(),
             fetched_at: Time::from_millis(self.fetched_at),
             checked_at: Time::from_millis(self.checked_at),
