@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::descriptors::{self, Shares};
 use crate::clock::{Clock, Stopwatch};
+use crate::config::pem::PemError;
 use crate::config::{Config, FeedConfig};
 use crate::group::{Group, GroupOptions, Member};
 use crate::jobs::command::{Cache, Running, renew_pins};
@@ -29,7 +30,7 @@ use crate::server::access::UsersError;
 use crate::server::control::Control;
 use crate::server::{self, App, Door, Limits, Patience, Reload, TlsError};
 use crate::store::{Store, StoreError, Totals};
-use crate::upstream::{Feed, PemError, UpstreamError};
+use crate::upstream::{Feed, UpstreamError};
 
 use self::parts::{access_format, bases, open_store, options, pace_options, routes};
 pub(in crate::cli) use self::parts::{feed_options, outbound, quota, rehearse, store_options};

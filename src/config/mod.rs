@@ -32,6 +32,7 @@ pub mod live;
 mod load;
 mod log;
 pub mod outbound;
+pub mod pem;
 mod raw;
 pub mod render;
 pub mod secret;

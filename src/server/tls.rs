@@ -3,25 +3,22 @@
 //! A pair that cannot be used never replaces one that can. What connections under way agreed on
 //! stays; new handshakes use the new pair.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::config::pem::{self, PemError};
 use crate::config::{ClientCertificates, TlsVersion};
 use crate::entry::Digest;
 
-/// The largest PEM file, in bytes: some hundred certificates.
-const FILE_MAX: u64 = 1 << 20;
+/// The largest PEM file, in MiB: some hundred certificates.
+const FILE_MAX: u64 = 1;
 
 /// What to read, and what to ask of clients.
 #[derive(Clone, Debug)]
@@ -43,24 +40,9 @@ pub struct TlsOptions {
 /// Why a certificate cannot be used. Each names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// A file is not what it should be.
-    #[error("{} has no usable {what}: {why}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-        /// Why there is none.
-        why: String,
-    },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// Key and certificate are not of one pair, or cannot be used together.
     #[error("{} and {} cannot be used together: {why}", certificate.display(), key.display())]
     Pair {
@@ -144,14 +126,12 @@ struct Files {
 
 impl Files {
     fn read(options: &TlsOptions) -> Result<Self, TlsError> {
+        let read = |path: &Path| pem::read(path, FILE_MAX);
+        let authorities = options.client_authorities.as_deref();
         Ok(Self {
             certificate: read(&options.certificate)?,
             key: read(&options.key)?,
-            authorities: options
-                .client_authorities
-                .as_deref()
-                .map(read)
-                .transpose()?,
+            authorities: authorities.map(read).transpose()?,
         })
     }
 
@@ -163,12 +143,8 @@ impl Files {
     }
 
     fn config(&self, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
-        let chain = certificates(&options.certificate, &self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| TlsError::Unusable {
-            path: options.key.clone(),
-            what: "private key",
-            why: error.to_string(),
-        })?;
+        let chain = pem::certificates(&options.certificate, "certificate", &self.certificate)?;
+        let key = pem::private_key(&options.key, &self.key)?;
         let pair = |error: rustls::Error| TlsError::Pair {
             certificate: options.certificate.clone(),
             key: options.key.clone(),
@@ -195,20 +171,16 @@ impl Files {
         &self,
         options: &TlsOptions,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-        let Some((path, pem)) = options
+        let Some((path, text)) = options
             .client_authorities
             .as_ref()
             .zip(self.authorities.as_ref())
         else {
             return Ok(None);
         };
-        let unusable = |why: String| TlsError::Unusable {
-            path: path.clone(),
-            what: "authorities",
-            why,
-        };
+        let unusable = |why: String| PemError::unusable(path, "authorities", why);
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(path, pem)? {
+        for certificate in pem::certificates(path, "certificate", text)? {
             roots
                 .add(certificate)
                 .map_err(|error| unusable(error.to_string()))?;
@@ -222,39 +194,8 @@ impl Files {
         builder
             .build()
             .map(Some)
-            .map_err(|error| unusable(error.to_string()))
+            .map_err(|error| unusable(error.to_string()).into())
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |source| TlsError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
-    }
-    Ok(bytes)
-}
-
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unusable = |why: String| TlsError::Unusable {
-        path: path.to_owned(),
-        what: "certificate",
-        why,
-    };
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(error.to_string()))?;
-    if found.is_empty() {
-        return Err(unusable("it has no CERTIFICATE section".to_owned()));
-    }
-    Ok(found)
 }
 
 /// A key that every user of the machine can read is no secret.

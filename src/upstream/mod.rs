@@ -60,7 +60,7 @@ pub use push::{Push, PushError, PushHeaders, Pushed, Upload};
 pub use redirect::authority;
 pub use relay::{Answered, Relay, RelayBody, Relayed, no_body};
 pub use rest::{Rest, Wanted, validator};
-pub use trust::{Identity, Outbound, PemError, read_authorities, read_identity};
+pub use trust::{Identity, Outbound, read_authorities, read_identity};
 
 /// The settings of one feed.
 #[derive(Clone, Debug)]

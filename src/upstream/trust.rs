@@ -3,24 +3,22 @@
 //! PEM files, read once. Invariants: a file that holds nothing of what it should, or a private key
 //! where there should be none, is a mistake; no message has any of a key in it.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memmem;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use yasna::tags::{TAG_GENERALIZEDTIME, TAG_UTCTIME};
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, Tag};
 
 use crate::clock::Time;
+use crate::config::pem::{self, PemError};
 use crate::config::{Family, Proxies, Source};
 
-/// The largest PEM file, in bytes: those of systems have a quarter of a megabyte.
-const FILE_MAX: u64 = 4 << 20;
+/// The largest PEM file, in MiB: those of systems have a quarter of one.
+const FILE_MAX: u64 = 4;
 
 /// How long before its end a certificate is warned of.
 const NOTICE: Duration = Duration::from_hours(24 * 30);
@@ -49,46 +47,23 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Why a PEM file cannot be used. Each names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum PemError {
-    /// It cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not what it should be.
-    #[error("{} has no usable {what}: {why}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-        /// Why there is none.
-        why: String,
-    },
-}
-
 /// The authorities in a file; those that have expired, or will soon, are warned of.
 ///
 /// # Errors
 /// [`PemError`] when there are none, when one cannot be used, and when there is a key.
 pub fn read_authorities(path: &Path, now: Time) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let what = "authority";
-    let pem = read(path)?;
+    let pem = pem::read(path, FILE_MAX)?;
     if memmem::find(&pem, b"PRIVATE KEY-----").is_some() {
         let why = "there is a private key in it, which belongs nowhere near";
-        return Err(unusable(path, what, why));
+        return Err(PemError::unusable(path, what, why));
     }
-    let found = certificates(path, what, &pem)?;
+    let found = pem::certificates(path, what, &pem)?;
     let mut roots = RootCertStore::empty();
     for (index, certificate) in found.iter().enumerate() {
         let added = roots.add(certificate.clone());
         let wrong = |error| format!("certificate {} of it is none: {error}", index + 1);
-        added.map_err(|error| unusable(path, what, &wrong(error)))?;
+        added.map_err(|error| PemError::unusable(path, what, wrong(error)))?;
     }
     warn(path, &found, now);
     Ok(found)
@@ -100,47 +75,11 @@ pub fn read_authorities(path: &Path, now: Time) -> Result<Vec<CertificateDer<'st
 /// [`PemError`] when one of the files has not what it should. Whether they fit together is found
 /// when they are used.
 pub fn read_identity(certificate: &Path, key: &Path, now: Time) -> Result<Identity, PemError> {
-    let chain = certificates(certificate, "certificate", &read(certificate)?)?;
-    let read_key = PrivateKeyDer::from_pem_slice(&read(key)?);
-    let key = read_key.map_err(|error| unusable(key, "private key", &error.to_string()))?;
+    let read = |path| pem::read(path, FILE_MAX);
+    let chain = pem::certificates(certificate, "certificate", &read(certificate)?)?;
+    let key = pem::private_key(key, &read(key)?)?;
     warn(certificate, &chain, now);
     Ok(Identity { chain, key })
-}
-
-fn unusable(path: &Path, what: &'static str, why: &str) -> PemError {
-    PemError::Unusable {
-        path: path.to_owned(),
-        what,
-        why: why.to_owned(),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, PemError> {
-    let unreadable = |source| PemError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    let mut file = file.take(FILE_MAX + 1);
-    file.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(unreadable(io::Error::other("it is larger than 4 MiB")));
-    }
-    Ok(bytes)
-}
-
-fn certificates(
-    path: &Path,
-    what: &'static str,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| unusable(path, what, &error.to_string()))?;
-    if found.is_empty() {
-        return Err(unusable(path, what, "it has no CERTIFICATE section"));
-    }
-    Ok(found)
 }
 
 fn warn(path: &Path, certificates: &[CertificateDer<'static>], now: Time) {
@@ -200,6 +139,7 @@ fn moment(reader: BERReader<'_, '_>) -> ASN1Result<Time> {
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair};
+    use rustls::pki_types::pem::PemObject as _;
 
     use super::*;
 
