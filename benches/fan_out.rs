@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use program::{mebibytes, memory, millis, request, start};
+use program::{mebibytes, memory, millis, start};
 
 const CLIENTS: usize = 200;
 const SIZE: usize = 20 << 20;
@@ -256,17 +256,8 @@ async fn ask(address: &str, path: &str) -> Answered {
     ask_on(TcpStream::connect(address).await.unwrap(), address, path).await
 }
 
-async fn ask_on(mut stream: TcpStream, address: &str, path: &str) -> Answered {
-    let request = request(address, path);
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut reader = tokio::io::BufReader::new(stream);
-    let mut status = String::new();
-    reader.read_line(&mut status).await.unwrap();
-    let mut line = status.clone();
-    while line.trim() != "" {
-        line.clear();
-        reader.read_line(&mut line).await.unwrap();
-    }
+async fn ask_on(stream: TcpStream, address: &str, path: &str) -> Answered {
+    let (status, reader) = program::ask(stream, address, path).await;
     Answered { status, reader }
 }
 

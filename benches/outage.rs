@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use program::{millis, request};
+use program::millis;
 
 const OPENED: &str = "nugate_upstream_breaker_hosts{feed=\"nuget\",state=\"open\"} 1";
 /// Between two requests.
@@ -166,17 +166,8 @@ fn forgetful(upstream: &str, cache: &TempDir) -> (Child, String) {
 /// Status line and body of an answer, and how long it took from the connection on.
 async fn get(address: &str, path: &str) -> (String, Vec<u8>, Duration) {
     let began = Instant::now();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = request(address, path);
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut reader = tokio::io::BufReader::new(stream);
-    let mut status = String::new();
-    reader.read_line(&mut status).await.unwrap();
-    let mut line = status.clone();
-    while line.trim() != "" {
-        line.clear();
-        reader.read_line(&mut line).await.unwrap();
-    }
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (status, mut reader) = program::ask(stream, address, path).await;
     let mut body = Vec::new();
     reader.read_to_end(&mut body).await.unwrap();
     (status, body, began.elapsed())

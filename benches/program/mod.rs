@@ -1,10 +1,13 @@
 //! The program under measurement, and figures of it.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// The program, told to listen at `listen`, with a cache of its own and a quiet log.
 pub fn command(upstream: &str, cache: &Path, listen: &str) -> Command {
@@ -38,6 +41,25 @@ pub fn spawn(mut command: Command) -> (Child, String) {
 /// A GET that closes its connection.
 pub fn request(address: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+}
+
+/// Asks on a connection, and reads the head of the answer: its status line, and the rest to come.
+pub async fn ask(
+    mut stream: TcpStream,
+    address: &str,
+    path: &str,
+) -> (String, tokio::io::BufReader<TcpStream>) {
+    let request = request(address, path);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reader = tokio::io::BufReader::new(stream);
+    let mut status = String::new();
+    reader.read_line(&mut status).await.unwrap();
+    let mut line = status.clone();
+    while line.trim() != "" {
+        line.clear();
+        reader.read_line(&mut line).await.unwrap();
+    }
+    (status, reader)
 }
 
 /// A line of `/proc/PID/status`, in bytes.

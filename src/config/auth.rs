@@ -11,7 +11,7 @@ use http::HeaderName;
 use super::FeedConfig;
 use super::address::feed_url;
 use super::error::{ConfigError, Place};
-use super::given::{Given, Mistake, Ways};
+use super::given::{Given, Mistake, Ways, carried_off};
 use super::raw::{RawConfig, Written};
 use super::secret::{SECRET_BYTES_MAX, Secret};
 pub(super) use keys::AUTH;
@@ -120,10 +120,8 @@ fn stray(feed: &FeedConfig, raw: &RawConfig) -> Option<ConfigError> {
     let urls: Vec<_> = written("url")
         .filter_map(|written| Some((written, address(written)?)))
         .collect();
-    let (winner, found) = urls.last()?;
-    let near = |place: &Place| rank(place) <= rank(&secret.place);
-    let (_, meant) = urls.iter().rfind(|(written, _)| near(&written.place))?;
-    (meant.origin() != found.origin()).then(|| ConfigError {
+    let (winner, meant) = carried_off(secret, &urls)?;
+    Some(ConfigError {
         key: format!("feeds.{}.url", feed.name),
         value: Some(winner.value.shown()),
         place: winner.place.clone(),
@@ -134,16 +132,6 @@ fn stray(feed: &FeedConfig, raw: &RawConfig) -> Option<ConfigError> {
             secret.key
         ),
     })
-}
-
-/// How strong a source is.
-pub(in crate::config) const fn rank(place: &Place) -> u8 {
-    match place {
-        Place::Default => 0,
-        Place::File { .. } => 1,
-        Place::Environment(_) => 2,
-        Place::Flag(_) => 3,
-    }
 }
 
 impl Auth {

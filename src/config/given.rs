@@ -5,6 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
+use super::error::Place;
+use super::raw::Written;
 use super::secret::Secret;
 
 /// Where the service manager puts credentials (systemd.exec(5), "Credentials").
@@ -72,6 +76,28 @@ impl Given {
         secret
             .map(|secret| (name, secret))
             .map_err(|why| (name, why))
+    }
+}
+
+/// Where a secret would go that was written for another address: of the `urls` of its setting, weakest
+/// first, the one that counts, and the one that the secret is for, unless both are of one origin.
+pub(super) fn carried_off<'r, 'u>(
+    secret: &Written,
+    urls: &'u [(&'r Written, Url)],
+) -> Option<(&'r Written, &'u Url)> {
+    let (winner, found) = urls.last()?;
+    let near = |place: &Place| rank(place) <= rank(&secret.place);
+    let (_, meant) = urls.iter().rfind(|(written, _)| near(&written.place))?;
+    (meant.origin() != found.origin()).then_some((*winner, meant))
+}
+
+/// How strong a source is.
+const fn rank(place: &Place) -> u8 {
+    match place {
+        Place::Default => 0,
+        Place::File { .. } => 1,
+        Place::Environment(_) => 2,
+        Place::Flag(_) => 3,
     }
 }
 

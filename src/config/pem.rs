@@ -32,7 +32,7 @@ pub enum PemError {
 
 impl PemError {
     /// A file without `what` it should have.
-    pub fn unusable(path: &Path, what: &'static str, why: impl ToString) -> Self {
+    pub fn unusable(path: &Path, what: &'static str, why: &dyn std::fmt::Display) -> Self {
         Self::Unusable {
             path: path.to_owned(),
             what,
@@ -73,12 +73,12 @@ pub fn certificates(
     pem: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| PemError::unusable(path, what, error))?;
+    let found = found.map_err(|error| PemError::unusable(path, what, &error))?;
     if found.is_empty() {
         return Err(PemError::unusable(
             path,
             what,
-            "it has no CERTIFICATE section",
+            &"it has no CERTIFICATE section",
         ));
     }
     Ok(found)
@@ -90,5 +90,5 @@ pub fn certificates(
 /// [`PemError::Unusable`].
 pub fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     let key = PrivateKeyDer::from_pem_slice(pem);
-    key.map_err(|error| PemError::unusable(path, "private key", error))
+    key.map_err(|error| PemError::unusable(path, "private key", &error))
 }

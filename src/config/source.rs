@@ -89,6 +89,13 @@ pub fn process_environment() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The same without this program's own: what all programs of this machine are told.
+pub fn foreign_environment() -> Vec<(String, String)> {
+    let mut all = process_environment();
+    all.retain(|(name, _)| !name.starts_with(PREFIX));
+    all
+}
+
 fn read_file(path: &PathBuf) -> io::Result<String> {
     let mut text = String::new();
     let mut file = File::open(path)?.take(FILE_BYTES_MAX + 1);

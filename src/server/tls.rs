@@ -178,7 +178,7 @@ impl Files {
         else {
             return Ok(None);
         };
-        let unusable = |why: String| PemError::unusable(path, "authorities", why);
+        let unusable = |why: String| PemError::unusable(path, "authorities", &why);
         let mut roots = RootCertStore::empty();
         for certificate in pem::certificates(path, "certificate", text)? {
             roots

@@ -56,14 +56,14 @@ pub fn read_authorities(path: &Path, now: Time) -> Result<Vec<CertificateDer<'st
     let pem = pem::read(path, FILE_MAX)?;
     if memmem::find(&pem, b"PRIVATE KEY-----").is_some() {
         let why = "there is a private key in it, which belongs nowhere near";
-        return Err(PemError::unusable(path, what, why));
+        return Err(PemError::unusable(path, what, &why));
     }
     let found = pem::certificates(path, what, &pem)?;
     let mut roots = RootCertStore::empty();
     for (index, certificate) in found.iter().enumerate() {
         let added = roots.add(certificate.clone());
         let wrong = |error| format!("certificate {} of it is none: {error}", index + 1);
-        added.map_err(|error| PemError::unusable(path, what, wrong(error)))?;
+        added.map_err(|error| PemError::unusable(path, what, &wrong(error)))?;
     }
     warn(path, &found, now);
     Ok(found)

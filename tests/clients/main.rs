@@ -23,6 +23,8 @@ mod company;
 mod feed;
 mod install;
 mod nugate;
+#[path = "../it/support/port.rs"]
+mod port;
 #[path = "../it/support/proxy.rs"]
 #[allow(dead_code, reason = "it has more than is needed here")]
 mod proxy;

@@ -26,7 +26,7 @@ async fn world(bytes: usize) -> (World, Bytes) {
 }
 
 /// One request that must not end in a complete body.
-async fn check_refused(world: &World, what: &str) {
+pub async fn check_refused(world: &World, what: &str) {
     if let Ok(response) = try_get(world.addr, &format!("/v3/{BIG}"), &[]).await {
         assert_eq!(response.status.as_u16(), 502, "{what}");
     }

@@ -308,18 +308,27 @@ async fn until_remembered(world: &World, path: &str) -> Response {
     last.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_made_room_is_not_given_again() {
+/// Twelve packages and room for less than half of them; the first is remembered.
+async fn crowded() -> World {
     let packages = (0..12).map(|n| Package::new(format!("P{n}"), "1.0.0").padded(100_000));
     let world = World::with(ExampleFeed::new(packages).unwrap(), |settings| {
         settings.quota.size_max = 500_000;
     })
     .await;
-    let path = |number: usize| format!("flat/p{number}/1.0.0/p{number}.1.0.0.nupkg");
-    until_remembered(&world, &path(0)).await;
+    until_remembered(&world, &crowd(0)).await;
+    world
+}
+
+fn crowd(number: usize) -> String {
+    format!("flat/p{number}/1.0.0/p{number}.1.0.0.nupkg")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_made_room_is_not_given_again() {
+    let world = crowded().await;
     for number in 1..12 {
         world.later(3600);
-        world.get(&path(number)).await;
+        world.get(&crowd(number)).await;
         world.quiet().await;
     }
     until("it has made room", async || {
@@ -329,26 +338,20 @@ async fn what_made_room_is_not_given_again() {
             > 6.0
     })
     .await;
-    let again = world.get(&path(0)).await;
+    let again = world.get(&crowd(0)).await;
     assert_eq!(again.header("cache-status"), "nugate; fwd=uri-miss; stored");
     assert!(again.body == world.nupkg("p0", "1.0.0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_again_is_used() {
-    let packages = (0..12).map(|n| Package::new(format!("P{n}"), "1.0.0").padded(100_000));
-    let world = World::with(ExampleFeed::new(packages).unwrap(), |settings| {
-        settings.quota.size_max = 500_000;
-    })
-    .await;
-    let path = |number: usize| format!("flat/p{number}/1.0.0/p{number}.1.0.0.nupkg");
-    until_remembered(&world, &path(0)).await;
+    let world = crowded().await;
     for number in 1..12 {
         world.later(3600);
-        world.get(&path(number)).await;
+        world.get(&crowd(number)).await;
         world.quiet().await;
         let (before, bytes) = (remembered(&world).await, saved(&world).await);
-        let length = float(world.get(&path(0)).await.body.len());
+        let length = float(world.get(&crowd(0)).await.body.len());
         assert_eq!(remembered(&world).await, before + 1.0, "{number}");
         assert_eq!(saved(&world).await, bytes + length, "{number}");
     }

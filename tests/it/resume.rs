@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use nugate::demo::{ExampleFeed, Package};
 
+use crate::bodies::check_refused;
 use crate::support::client::{open, try_get};
 use crate::support::script::On;
 use crate::support::upstream::Seen;
@@ -62,16 +63,6 @@ async fn check_whole(world: &World, package: &Bytes, outcome: &str, what: &str) 
     }
     assert!(kept.body == *package, "{what}");
     assert_eq!(world.up.count(BIG_ABOVE), requests, "{what}");
-}
-
-/// No client gets a whole body, and nothing is kept.
-async fn check_refused(world: &World, what: &str) {
-    if let Ok(response) = try_get(world.addr, &format!("/v3/{BIG}"), &[]).await {
-        assert_eq!(response.status.as_u16(), 502, "{what}");
-    }
-    world.quiet().await;
-    let entries = world.metric("nugate_store_entries").await;
-    assert!((entries - 1.0).abs() < 0.1, "{what}: kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ use crate::cli::banner::source_url;
 use crate::cli::cache::args::CacheFlags;
 use crate::cli::daemon::{feed_options, outbound};
 use crate::cli::{complain, print, settings};
-use crate::config::source::process_environment;
+use crate::config::source::foreign_environment;
 use crate::config::{self, AccessMode, Config, Sources};
 use crate::pace;
 use crate::upstream::{FeedOptions, Outbound};
@@ -83,9 +83,7 @@ pub fn at_url(flags: &DoctorFlags) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let shared = |(name, _): &(String, String)| !name.starts_with("NUGATE_");
-    let environment = process_environment().into_iter().filter(shared).collect();
-    let sources = Sources::gather(None, environment, Vec::new());
+    let sources = Sources::gather(None, foreign_environment(), Vec::new());
     let config = match sources.and_then(|sources| Config::load(&sources)) {
         Ok(config) => config,
         Err(errors) => {

@@ -9,8 +9,9 @@ use super::keys::outbound;
 use super::proxy::{ADDRESS, At, Choice, ProxySettings, WAYS, hidden};
 use super::{Exempt, Family, FeedOutbound, Outbound, OutboundConfig, Proxies, Proxy, Source};
 use crate::config::FeedConfig;
-use crate::config::auth::rank;
+
 use crate::config::error::{ConfigError, Place};
+use crate::config::given::carried_off;
 use crate::config::raw::{RawConfig, Value, Written};
 
 /// For https URLs, the first that is set.
@@ -190,10 +191,8 @@ fn stray(settings: &ProxySettings, prefix: &str, raw: &RawConfig) -> Option<Conf
     let urls: Vec<_> = written("proxy")
         .filter_map(|written| Some((written, address(written)?)))
         .collect();
-    let (winner, found) = urls.last()?;
-    let near = |place: &Place| rank(place) <= rank(&secret.place);
-    let (_, meant) = urls.iter().rfind(|(written, _)| near(&written.place))?;
-    (meant.origin() != found.origin()).then(|| ConfigError {
+    let (winner, meant) = carried_off(secret, &urls)?;
+    Some(ConfigError {
         key: winner.key.clone(),
         value: Some(winner.value.shown_for(winner.setting)),
         place: winner.place.clone(),

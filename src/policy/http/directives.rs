@@ -264,14 +264,7 @@ fn lifetime(value: Option<&str>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), value.parse().unwrap());
-        }
-        headers
-    }
+    use crate::policy::http::headers;
 
     #[track_caller]
     fn response(lines: &[(&'static str, &str)], expected: impl Into<Option<ResponseDirectives>>) {

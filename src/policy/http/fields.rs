@@ -89,17 +89,7 @@ fn opaque(tag: &HeaderValue) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
-        headers
-    }
+    use crate::policy::http::headers;
 
     #[test]
     fn fields_of_a_connection_end_there() {

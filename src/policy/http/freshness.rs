@@ -95,17 +95,10 @@ pub fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::http::headers;
 
     const DATE_TEXT: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
     const SENT: Time = Time::from_millis(1_800_000_000_000);
-
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), value.parse().unwrap());
-        }
-        headers
-    }
 
     #[track_caller]
     fn check(status: u16, lines: &[(&'static str, &str)], fresh: u64, explicit: bool) {

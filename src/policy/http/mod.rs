@@ -16,3 +16,14 @@ pub mod vary;
 pub use directives::{RequestDirectives, ResponseDirectives};
 pub use freshness::Lifetimes;
 pub use reuse::{Failure, Question, Verdict};
+
+/// Headers of a test: a line for each.
+#[cfg(test)]
+fn headers(lines: &[(&'static str, &str)]) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in lines {
+        let name = http::HeaderName::from_static(name);
+        headers.append(name, value.parse().unwrap());
+    }
+    headers
+}

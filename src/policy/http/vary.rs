@@ -90,14 +90,7 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), value.parse().unwrap());
-        }
-        headers
-    }
+    use crate::policy::http::headers;
 
     type Lines<'a> = &'a [(&'static str, &'a str)];
 

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use tempfile::TempDir;
 
 use crate::lost::body_files;
+use crate::support::until;
 use crate::support::{Program, Response, ScriptedUpstream, client};
 
 const PACKAGE: &str = "/v3/flat/large/1.0.0/large.1.0.0.nupkg";
@@ -107,13 +108,10 @@ async fn restore(address: std::net::SocketAddr, up: &ScriptedUpstream) {
 }
 
 async fn ready_says(address: std::net::SocketAddr, expected: &str) {
-    let told = async {
-        while get(address, "/-/ready").await.text() != expected {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_secs(30), told).await;
-    assert!(in_time.is_ok(), "never {expected:?}");
+    until(expected, async || {
+        get(address, "/-/ready").await.text() == expected
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,24 +6,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{CORE, LARGE, world};
+use super::{CORE, LARGE, answer, world};
 use crate::support::World;
-
-/// Head and body of the next response; `bodiless` for those to HEAD.
-async fn answer(stream: &mut TcpStream, bodiless: bool) -> (String, Vec<u8>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap().to_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .filter(|_| !bodiless);
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    stream.read_exact(&mut body).await.unwrap();
-    (head, body)
-}
 
 fn request(method: &str, path: &str, field: &str) -> String {
     format!("{method} /v3/{path} HTTP/1.1\r\nhost: localhost\r\n{field}\r\n")

@@ -12,6 +12,8 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 
 use nugate::demo::{ExampleFeed, Package};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::{World, client};
 
@@ -65,6 +67,22 @@ async fn wire(addr: SocketAddr, request: &[u8]) -> Wire {
         body: answer[end + 4..].to_vec(),
         head,
     }
+}
+
+/// Head and body of the next response; `bodiless` for those to HEAD.
+async fn answer(stream: &mut TcpStream, bodiless: bool) -> (String, Vec<u8>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .filter(|_| !bodiless);
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).await.unwrap();
+    (head, body)
 }
 
 /// GET of a target that a well-behaved client would not send.

@@ -6,10 +6,10 @@
 //! - each response names its request and how it came about
 
 use http::Method;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{CORE, LARGE, REGISTRATION, wire, world};
+use super::{CORE, LARGE, REGISTRATION, answer, wire, world};
 use crate::support::{client, get, head};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,21 +66,6 @@ async fn http_1_0_gets_whole_bodies_of_known_length() {
     }
 }
 
-/// Reads one response with a length from a connection that stays open; its status.
-async fn one_answer(stream: &mut TcpStream) -> u16 {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap().to_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    stream.read_exact(&mut body).await.unwrap();
-    head.split(' ').nth(1).unwrap().parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_used_again() {
     let world = world().await;
@@ -100,7 +85,9 @@ async fn a_connection_is_used_again() {
     ] {
         let request = format!("GET /v3/{path} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        assert_eq!(one_answer(&mut stream).await, expected, "{path}");
+        let (head, _) = answer(&mut stream, false).await;
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        assert_eq!(status, expected, "{path}");
     }
     assert_eq!(world.metric("nugate_connections").await, 2.0);
 }

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod client;
 pub mod disk;
 pub mod group;
+pub mod port;
 pub mod program;
 pub mod proxy;
 pub mod push;

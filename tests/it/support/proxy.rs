@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +21,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::Pair;
+use super::port;
 
 /// The user that a guarded proxy knows, and the password.
 pub const USER: (&str, &str) = ("corp\\user", "pröxy:s3cret");
@@ -126,16 +126,7 @@ impl WebProxy {
         self.shared.ended.send_replace(true);
         // The listener, every connection and every tunnel holds one.
         self.shared.ended.closed().await;
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        let bound = async {
-            // A program that is just being started by another test has the listener until its exec.
-            while socket.bind(self.addr).is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), bound).await;
-        in_time.expect("the port is free");
+        let socket = port::held(self.addr).await;
         *self.down.lock().unwrap() = Some(socket);
     }
 

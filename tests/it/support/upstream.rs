@@ -18,8 +18,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::port;
 use super::script::{Break, Framing, On, Script, Scripts, take};
-use super::until;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -155,11 +155,7 @@ impl ScriptedUpstream {
             State::Up(stop, task) => {
                 stop.send_replace(true);
                 task.await.unwrap();
-                let socket = TcpSocket::new_v4().unwrap();
-                socket.set_reuseaddr(true).unwrap();
-                // A program that is just being started by another test has the listener until its exec.
-                until("the port is free", async || socket.bind(self.addr).is_ok()).await;
-                self.state = State::Down(socket);
+                self.state = State::Down(port::held(self.addr).await);
             }
             other => self.state = other,
         }
