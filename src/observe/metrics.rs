@@ -163,6 +163,8 @@ series! {
         "Lines of the access log that were dropped because it could not be written fast enough";
     connections = gauge "nugate_connections" []
         "Open client connections";
+    connections_silent = gauge "nugate_connections_silent" []
+        "Open client connections that have no request and hold no memory for one: new, or silent for 2 s";
     connections_ended = counters "nugate_connections_ended_total" ["reason"]
         "Client connections that nugate ended, by reason: silent, slow-head, idle, stalled, evicted, refused, handshake, slow-handshake";
     access = counters "nugate_access_total" ["outcome"]

@@ -31,6 +31,9 @@ pub struct Patience {
     pub idle: Duration,
     /// For taking any more of a response.
     pub stall: Duration,
+    /// Between requests, until what is needed to answer one is given up. It is made again for the
+    /// next: no limit that the client notices.
+    pub rest: Duration,
 }
 
 impl Default for Patience {
@@ -40,6 +43,8 @@ impl Default for Patience {
             head: Duration::from_secs(15),
             idle: Duration::from_secs(90),
             stall: Duration::from_secs(60),
+            // Restores that go on ask again sooner.
+            rest: Duration::from_secs(2),
         }
     }
 }
@@ -96,6 +101,8 @@ impl Reason {
 pub enum Due {
     /// Nothing before this time is over.
     Later(Duration),
+    /// It has been silent for a while.
+    Rest,
     /// It is told that no further request is taken.
     Close(Reason),
     /// It is cut.
@@ -203,6 +210,22 @@ impl Activity {
         }
     }
 
+    /// Whether it speaks HTTP/2; false as long as that is open.
+    pub fn is_http2(&self) -> bool {
+        self.is_understood() && self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether the bytes that arrived tell which version of HTTP it speaks.
+    pub fn is_understood(&self) -> bool {
+        let heard = self.first_bytes.load(Ordering::Relaxed);
+        heard == PREFACE.len() || (heard > 0 && !self.is_http2.load(Ordering::Relaxed))
+    }
+
+    /// Whether it has been silent for long enough to rest.
+    pub fn rests(&self, patience: &Patience) -> bool {
+        self.idle_since().is_some_and(|idle| idle >= patience.rest)
+    }
+
     /// Since when it has had no request under way; none when it has one.
     pub fn idle_since(&self) -> Option<Duration> {
         let idle = self.requests.load(Ordering::Relaxed) == 0;
@@ -233,14 +256,17 @@ impl Activity {
         self.closing.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Resolves when something must be done about the connection.
-    pub async fn due(&self, patience: &Patience) -> Due {
+    /// Resolves when something must be done about the connection; never with [`Due::Rest`] unless
+    /// it `may_rest`.
+    pub async fn due(&self, patience: &Patience, may_rest: bool) -> Due {
+        let rest = Some(patience.rest).filter(|_| may_rest);
+        let shortest = patience.shortest().min(rest.unwrap_or(Duration::MAX));
         loop {
-            match self.judge(patience) {
+            match self.judge(patience, may_rest) {
                 Due::Later(wait) => {
                     let evicted = self.evicted.load(Ordering::Relaxed);
                     // A request that came just before the eviction is finished first.
-                    let longest = patience.shortest().min(if evicted { GRACE } else { wait });
+                    let longest = shortest.min(if evicted { GRACE } else { wait });
                     tokio::select! {
                         () = tokio::time::sleep(wait.clamp(STEP, longest.max(STEP))) => {}
                         () = self.evicted(), if !evicted => {}
@@ -251,7 +277,7 @@ impl Activity {
         }
     }
 
-    fn judge(&self, patience: &Patience) -> Due {
+    fn judge(&self, patience: &Patience, may_rest: bool) -> Due {
         let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
         let requests = self.requests.load(Ordering::Relaxed);
         let still = self.since(load(&self.moved));
@@ -275,6 +301,9 @@ impl Activity {
         let head = load(&self.head);
         if head > 0 && !self.is_http2.load(Ordering::Relaxed) {
             return later(patience.head, self.since(head), Due::Cut(Reason::SlowHead));
+        }
+        if may_rest && patience.rest < patience.idle {
+            return later(patience.rest, still, Due::Rest);
         }
         later(patience.idle, still, Due::Close(Reason::Idle))
     }
@@ -305,6 +334,7 @@ mod tests {
             head: limit(over[1]),
             idle: limit(over[2]),
             stall: limit(over[3]),
+            rest: limit(false),
         }
     }
 
@@ -318,39 +348,64 @@ mod tests {
         );
         let later = |due| matches!(due, Due::Later(_));
         let activity = Activity::new();
-        assert_eq!(activity.judge(&first), Due::Cut(Reason::Silent));
+        assert_eq!(activity.judge(&first, false), Due::Cut(Reason::Silent));
         assert!(
             [head, idle, stall]
                 .iter()
-                .all(|it| later(activity.judge(it)))
+                .all(|it| later(activity.judge(it, false)))
         );
         activity.heard(b"GET / HT");
-        assert_eq!(activity.judge(&head), Due::Cut(Reason::SlowHead));
+        assert_eq!(activity.judge(&head, false), Due::Cut(Reason::SlowHead));
         assert!(
             [first, idle, stall]
                 .iter()
-                .all(|it| later(activity.judge(it)))
+                .all(|it| later(activity.judge(it, false)))
         );
         activity.begin();
         // The client waits for us.
         assert!(
             [first, head, idle, stall]
                 .iter()
-                .all(|it| later(activity.judge(it)))
+                .all(|it| later(activity.judge(it, false)))
         );
         activity.polled(true, false);
-        assert_eq!(activity.judge(&stall), Due::Cut(Reason::Stalled));
+        assert_eq!(activity.judge(&stall, false), Due::Cut(Reason::Stalled));
         activity.polled(false, true);
-        assert!(later(activity.judge(&stall)));
+        assert!(later(activity.judge(&stall, false)));
         activity.end(true);
-        assert_eq!(activity.judge(&idle), Due::Close(Reason::Idle));
+        assert_eq!(activity.judge(&idle, false), Due::Close(Reason::Idle));
         assert!(
             [first, head, stall]
                 .iter()
-                .all(|it| later(activity.judge(it)))
+                .all(|it| later(activity.judge(it, false)))
         );
         activity.evict();
-        assert_eq!(activity.judge(&first), Due::Close(Reason::Evicted));
+        assert_eq!(activity.judge(&first, false), Due::Close(Reason::Evicted));
+    }
+
+    #[test]
+    fn only_a_silent_connection_comes_to_rest() {
+        let later = patience([false; 4]);
+        let at_once = Patience {
+            rest: Duration::ZERO,
+            ..later
+        };
+        let waits = |activity: &Activity, patience, may_rest| {
+            matches!(activity.judge(patience, may_rest), Due::Later(_))
+        };
+        let activity = Activity::new();
+        activity.heard(b"GET / HTTP/1.1\r\n");
+        // Half a head is not silence.
+        assert!(waits(&activity, &at_once, true));
+        activity.begin();
+        assert!(waits(&activity, &at_once, true) && !activity.rests(&at_once));
+        activity.end(true);
+        assert_eq!(activity.judge(&at_once, true), Due::Rest);
+        assert!(activity.rests(&at_once) && !activity.rests(&later));
+        assert!(waits(&activity, &at_once, false) && waits(&activity, &later, true));
+        // What is to be closed anyway is not put to rest first.
+        let idle = patience([false, false, true, false]);
+        assert_eq!(activity.judge(&idle, true), Due::Close(Reason::Idle));
     }
 
     #[tokio::test]
@@ -360,7 +415,7 @@ mod tests {
         let activity = Activity::new();
         activity.begin();
         activity.evict();
-        let mut due = Box::pin(activity.due(&never));
+        let mut due = Box::pin(activity.due(&never, false));
         // Waiting, not going round: polled once, it has nothing to do.
         assert!(due.as_mut().now_or_never().is_none());
         activity.end(true);
@@ -382,7 +437,7 @@ mod tests {
             for piece in pieces {
                 activity.heard(piece.as_bytes());
             }
-            let slow = activity.judge(&head) == Due::Cut(Reason::SlowHead);
+            let slow = activity.judge(&head, false) == Due::Cut(Reason::SlowHead);
             assert_eq!(slow, !is_http2, "{pieces:?}");
         }
     }

@@ -1,42 +1,24 @@
 //! One connection, from its handshake to its end.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use prometheus::IntGauge;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::observe::Metrics;
-use crate::server::activity::{Activity, Due, Patience, Reason};
+use crate::server::activity::{Activity, Patience, Reason};
 use crate::server::handle::{App, Ends};
-use crate::server::linger::Lingering;
 use crate::server::sendfile::{Outbox, SendFile};
-use crate::server::strict;
+use crate::server::speak::{Protocols, Speaker};
 use crate::server::tls::Tls;
-use crate::server::tracked::{Answer, Exchange, Stream, Upload};
 
-/// Bytes of output buffered for a connection, and the longest request head that is read.
-const BUFFER: usize = 64 * 1024;
-
-/// Streams at once on an HTTP/2 connection.
-const STREAMS_MAX: u32 = 128;
-
-/// Streams that a client has reset and that are not yet forgotten (CVE-2023-44487), and those that
-/// we reset because of its mistakes.
-const RESETS_PENDING_MAX: usize = 20;
-const RESETS_MAX: usize = 256;
+/// Bytes taken at a time from someone who is not understood.
+const BLOCK: usize = 16 * 1024;
 
 const PLAIN_ON_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n\
@@ -56,13 +38,13 @@ pub(super) enum Phase {
 /// What all connections of a listener share.
 pub(super) struct Shared {
     pub(super) app: Arc<App>,
-    pub(super) builder: Builder<TokioExecutor>,
+    pub(super) protocols: Protocols,
     pub(super) patience: Patience,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Shared {
-    fn metrics(&self) -> &Metrics {
+    pub(super) fn metrics(&self) -> &Metrics {
         self.app.proxy().metrics()
     }
 
@@ -85,7 +67,8 @@ pub(super) async fn serve(
     let Some(tls) = shared.tls.clone() else {
         let outbox = Outbox::default();
         let stream = SendFile::new(stream, outbox.clone());
-        return speak((stream, Some(outbox)), ends, &shared, (activity, phase)).await;
+        let speaker = Speaker::new(shared, ends, (activity, phase));
+        return speaker.sending_by(outbox).speak(stream).await;
     };
     let handshake = tokio::time::timeout(tls.handshake_timeout(), secured(stream, &tls));
     let secured = tokio::select! {
@@ -94,7 +77,11 @@ pub(super) async fn serve(
         _ = phase.changed() => return,
     };
     match secured {
-        Ok(Ok(stream)) => speak((stream, None), ends, &shared, (activity, phase)).await,
+        Ok(Ok(stream)) => {
+            let speaker = Speaker::new(shared, ends, (activity, phase));
+            // In one piece with the handshake it would be as large as both.
+            Box::pin(speaker.speak(stream)).await;
+        }
         Ok(Err(error)) => {
             tracing::debug!(client = %ends.peer, %error, "a TLS handshake failed");
             shared.ended(ends.peer, Reason::Handshake);
@@ -111,104 +98,18 @@ async fn secured(mut stream: TcpStream, tls: &Tls) -> std::io::Result<TlsStream<
         stream.write_all(PLAIN_ON_TLS).await?;
         stream.shutdown().await?;
         // Closed with a request unread, the connection would be reset and the answer lost.
-        let mut request = vec![0; BUFFER];
+        let mut request = vec![0; BLOCK];
         while stream.read(&mut request).await? > 0 {}
         return Err(std::io::Error::other("the client speaks plain HTTP"));
     }
     TlsAcceptor::from(tls.config()).accept(stream).await
 }
 
-async fn speak<S>(
-    (stream, outbox): (S, Option<Outbox>),
-    ends: Ends,
-    shared: &Arc<Shared>,
-    (activity, mut phase): (Arc<Activity>, watch::Receiver<Phase>),
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = {
-        let (app, activity) = (Arc::clone(&shared.app), Arc::clone(&activity));
-        service_fn(move |request| {
-            let exchange = Exchange::begin(&activity);
-            let (app, outbox) = (Arc::clone(&app), outbox.clone());
-            async move {
-                let way = (exchange, outbox.as_ref());
-                Ok::<_, Infallible>(exchanged(&app, ends, request, way).await)
-            }
-        })
-    };
-    let stream = TokioIo::new(Stream::new(Lingering::new(stream), Arc::clone(&activity)));
-    let connection = shared.builder.serve_connection(stream, service);
-    tokio::pin!(connection);
-    if *phase.borrow_and_update() != Phase::Serving {
-        connection.as_mut().graceful_shutdown();
-    }
-    let mut told = None;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(client = %ends.peer, error, "a connection ended early");
-                }
-                return;
-            }
-            changed = phase.changed() => {
-                if changed.is_err() || *phase.borrow_and_update() == Phase::Over {
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-            }
-            due = activity.due(&shared.patience) => match due {
-                Due::Later(_) => {}
-                Due::Close(reason) => {
-                    shared.ended(ends.peer, *told.insert(reason));
-                    activity.closing();
-                    connection.as_mut().graceful_shutdown();
-                }
-                Due::Cut(reason) => {
-                    if told.is_none() {
-                        shared.ended(ends.peer, reason);
-                    }
-                    return;
-                }
-            },
-        }
-    }
-}
-
-/// A request and its response, in which the connection's end is announced where it is due.
-async fn exchanged(
-    app: &App,
-    ends: Ends,
-    request: Request<Incoming>,
-    (exchange, outbox): (Exchange, Option<&Outbox>),
-) -> Response<Answer> {
-    let (parts, body) = request.into_parts();
-    let welcome = strict::check(&parts);
-    let closes = welcome.is_err() || strict::closes(&parts);
-    let lingers = !closes && !parts.headers.contains_key(EXPECT);
-    let version = parts.version;
-    let request = Request::from_parts(parts, Upload::new(body, lingers));
-    let mut response = app.handle(ends, request, welcome).await;
-    if closes && version <= Version::HTTP_11 {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    let outbox = outbox.filter(|_| version <= Version::HTTP_11);
-    response.map(|body| {
-        let body = match outbox {
-            Some(outbox) => body.sent_by(outbox),
-            None => body,
-        };
-        Answer::new(body, exchange)
-    })
-}
-
 /// Counts an open connection, also when its task panics.
-struct Open(IntGauge);
+pub(super) struct Open(IntGauge);
 
 impl Open {
-    fn new(gauge: &IntGauge) -> Self {
+    pub(super) fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
@@ -218,28 +119,4 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-/// How HTTP is spoken.
-pub(super) fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        // Heads are timed with everything else (`activity.rs`), without a timer for each.
-        .header_read_timeout(None::<Duration>)
-        .max_buf_size(BUFFER)
-        .max_headers(strict::HEADER_COUNT_MAX)
-        .keep_alive(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(15))
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
-        .max_header_list_size(u32::try_from(strict::HEADERS_MAX).unwrap_or(u32::MAX))
-        .max_send_buf_size(BUFFER);
-    builder
 }

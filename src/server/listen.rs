@@ -13,6 +13,7 @@ use crate::server::activity::{Activity, GRACE, Patience, Reason};
 use crate::server::connection::{self, Phase, Shared};
 use crate::server::crowd::Crowd;
 use crate::server::handle::{App, Ends};
+use crate::server::speak::Protocols;
 use crate::server::tls::Tls;
 
 /// After a failed accept (no descriptors left), and between looks for a place in a full house.
@@ -92,7 +93,7 @@ pub async fn run(
         )),
         shared: Arc::new(Shared {
             app: Arc::clone(&app),
-            builder: connection::builder(),
+            protocols: Protocols::default(),
             patience: limits.patience,
             tls,
         }),

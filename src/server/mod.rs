@@ -26,6 +26,7 @@ mod reload;
 mod respond;
 mod scope;
 mod sendfile;
+mod speak;
 mod strict;
 mod tls;
 mod tracked;

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,16 +20,32 @@ use crate::server::body::{BodyError, ResponseBody};
 const LINGER_BYTES: usize = 256 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(30);
 
+/// What is taken in of a request before anything is made to read it.
+const AHEAD: usize = 2048;
+
 /// A stream whose traffic is told.
 pub struct Stream<S> {
     inner: S,
     activity: Arc<Activity>,
+    /// What arrived and nobody has read yet.
+    ahead: Bytes,
 }
 
 impl<S> Stream<S> {
     /// Tells `activity` of the traffic of `inner`.
     pub const fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner, activity }
+        Self {
+            inner,
+            activity,
+            ahead: Bytes::new(),
+        }
+    }
+
+    /// Gives back what was read and not used.
+    pub fn put_back(&mut self, unread: Bytes) {
+        if !unread.is_empty() {
+            self.ahead = [unread, std::mem::take(&mut self.ahead)].concat().into();
+        }
     }
 
     fn told(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -40,12 +56,39 @@ impl<S> Stream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Stream<S> {
+    /// Ready when there is something to read and the version of HTTP is known, or the client has
+    /// closed: whether there is something.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.ahead.is_empty() || !self.activity.is_understood() {
+            let mut space = [0; AHEAD];
+            let mut buffer = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+            let heard = buffer.filled();
+            if heard.is_empty() {
+                break;
+            }
+            self.activity.heard(heard);
+            self.ahead = [&self.ahead, heard].concat().into();
+        }
+        Poll::Ready(Ok(!self.ahead.is_empty()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         self.activity.heard(&buffer.filled()[before..]);

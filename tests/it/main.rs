@@ -47,6 +47,7 @@ mod revalidate;
 mod search;
 mod shapes;
 mod shutdown;
+mod silence;
 mod slow;
 mod stale;
 mod strict;

@@ -33,6 +33,7 @@ fn patient() -> Patience {
         head: LONG,
         idle: LONG,
         stall: LONG,
+        rest: LONG,
     }
 }
 
@@ -370,6 +371,7 @@ async fn a_client_that_waits_for_us_is_never_ended() {
             head: SHORT,
             idle: SHORT,
             stall: SHORT,
+            rest: SHORT,
         };
     })
     .await;

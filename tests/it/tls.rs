@@ -35,7 +35,8 @@ const ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
 
 const NAMES: &[&str] = &["localhost", "127.0.0.1"];
 
-fn options(dir: &Path, pair: &Pair) -> TlsOptions {
+/// A server's, with a pair whose files are in `dir`.
+pub fn options(dir: &Path, pair: &Pair) -> TlsOptions {
     let (certificate, key) = pair.write(dir);
     TlsOptions {
         certificate,

@@ -196,6 +196,8 @@ async fn each_answer_belongs_to_its_request_whatever_is_done_to_it() {
             head: short,
             idle: short,
             stall: short,
+            // Connections rest between requests too.
+            rest: short / 10,
         };
         settings.limits.connections_per_client_max = 1000;
     })
