@@ -16,6 +16,7 @@ use prometheus::IntCounter;
 use serde_json::json;
 
 use crate::clock::Time;
+use crate::observe::stamp::{Stamp, address, number};
 
 /// Lines that wait at most: what a busy second brings.
 const WAITING_MAX: usize = 65_536;
@@ -148,7 +149,7 @@ impl Drop for AccessLog {
 }
 
 fn write_all(shared: &Shared, mut out: impl Write) {
-    let mut block = Vec::new();
+    let (mut block, mut stamp) = (Vec::new(), Stamp::default());
     loop {
         let over = shared.over.load(Ordering::SeqCst);
         let mut lines = 0;
@@ -156,9 +157,9 @@ fn write_all(shared: &Shared, mut out: impl Write) {
             && let Some(line) = shared.waiting.pop()
         {
             if shared.format.load(Ordering::Relaxed) == Format::Json as u8 {
-                line.json(&mut block);
+                line.json(&mut stamp, &mut block);
             } else {
-                line.text(&mut block);
+                line.text(&mut stamp, &mut block);
             }
             lines += 1;
         }
@@ -185,23 +186,28 @@ fn write_all(shared: &Shared, mut out: impl Write) {
 }
 
 impl Line {
-    fn text(&self, out: &mut Vec<u8>) {
-        stamp(self.time, out);
+    fn text(&self, stamp: &mut Stamp, out: &mut Vec<u8>) {
+        stamp.write(self.time, out);
         out.extend_from_slice(b"  INFO request request_id=");
         quoted(self.request_id.as_bytes(), out);
-        // Writing to memory does not fail.
-        let _ = write!(out, " client={} method={}", self.client, self.method);
+        out.extend_from_slice(b" client=");
+        address(self.client, out);
+        out.extend_from_slice(b" method=");
+        out.extend_from_slice(self.method.as_str().as_bytes());
         out.extend_from_slice(b" path=");
         quoted(self.uri.path().as_bytes(), out);
-        let (resource, status, cache) = (self.resource, self.status, self.cache);
-        let _ = write!(
-            out,
-            " resource=\"{resource}\" status={status} cache=\"{cache}\""
-        );
+        out.extend_from_slice(b" resource=");
+        quoted(self.resource.as_bytes(), out);
+        out.extend_from_slice(b" status=");
+        number(self.status, out);
+        out.extend_from_slice(b" cache=");
+        quoted(self.cache.as_bytes(), out);
         if let Some(bytes) = self.bytes {
-            let _ = write!(out, " bytes={bytes}");
+            out.extend_from_slice(b" bytes=");
+            number(bytes, out);
         }
-        let _ = write!(out, " duration_ms={}", self.duration_ms);
+        out.extend_from_slice(b" duration_ms=");
+        number(self.duration_ms, out);
         if let Some(agent) = &self.user_agent {
             out.extend_from_slice(b" user_agent=");
             quoted(agent.as_bytes(), out);
@@ -209,9 +215,9 @@ impl Line {
         out.push(b'\n');
     }
 
-    fn json(&self, out: &mut Vec<u8>) {
+    fn json(&self, stamp: &mut Stamp, out: &mut Vec<u8>) {
         let mut time = Vec::new();
-        stamp(self.time, &mut time);
+        stamp.write(self.time, &mut time);
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut line = json!({
             "timestamp": String::from_utf8_lossy(&time),
@@ -245,21 +251,6 @@ impl Line {
         }
         out.push(b'\n');
     }
-}
-
-/// RFC 3339 with milliseconds.
-fn stamp(time: Time, out: &mut Vec<u8>) {
-    let seconds = i64::try_from(time.as_millis() / 1000).unwrap_or(i64::MAX);
-    let Ok(at) = time::OffsetDateTime::from_unix_timestamp(seconds) else {
-        return out.push(b'-');
-    };
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    let millis = time.as_millis() % 1000;
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-    );
 }
 
 /// What a client sent, with nothing in it that could end the value or the line.

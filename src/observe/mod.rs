@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod metrics;
+mod stamp;
 
 pub use metrics::Metrics;
 

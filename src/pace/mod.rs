@@ -94,6 +94,11 @@ pub struct Clients {
 const REQUESTS: &str = "clients.requests_per_second";
 
 impl Clients {
+    /// Whether anything is limited that a restore asks for.
+    pub const fn is_limited(&self) -> bool {
+        self.bytes.is_some() || self.requests.is_some()
+    }
+
     /// Waits until it is the turn of a request.
     ///
     /// # Errors

@@ -112,6 +112,10 @@ fn judge_body(entry: &Entry, question: &Question<'_>) -> Verdict {
     }
     let lifetime = question.freshness.of(question.class);
     let age = question.now.since(entry.checked_at);
+    if age < lifetime.fresh.saturating_sub(lifetime.fresh / JITTER) && !question.outdated {
+        // Whatever its key.
+        return Verdict::Fresh;
+    }
     let fresh = jittered(lifetime.fresh, question.key);
     if age < fresh && !question.outdated {
         return Verdict::Fresh;
@@ -128,13 +132,16 @@ fn judge_body(entry: &Entry, question: &Question<'_>) -> Verdict {
     }
 }
 
+/// Freshness is shortened by less than its part of this size.
+const JITTER: u32 = 8;
+
 /// `fresh` shortened by 0 to 12.5 percent, always the same for a key. Never lengthened: the
 /// setting is a promise of how old an answer can be.
 fn jittered(fresh: Duration, key: &Key) -> Duration {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     let part = u32::try_from(hasher.finish() % 128).unwrap_or(0);
-    fresh.saturating_sub(fresh / 1024 * part)
+    fresh.saturating_sub(fresh / (128 * JITTER) * part)
 }
 
 #[cfg(test)]

@@ -9,9 +9,13 @@
 //! Invariant: what a standing gives is what [`Proxy::serve`](crate::proxy::Proxy::serve) would give
 //! for the same request, one without directives.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
+use crate::clock::Time;
 use crate::entry::{Entry, Key, Stored};
 use crate::nuget::resource::View;
 use crate::observe::CacheStatus;
@@ -22,8 +26,13 @@ use crate::policy::{Verdict, judge};
 use crate::proxy::discovery::Discovered;
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
-use crate::proxy::views::MemoKey;
+use crate::proxy::views::{MemoKey, Shown};
 use crate::proxy::{Body, Reply, Request};
+use crate::store::{Blob, HotEntry, OpenBlob};
+
+/// Between two times that the caches are asked, so that they know of the use and look whether the file
+/// was changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a fresh answer from the store rests on.
 pub struct Standing {
@@ -31,19 +40,22 @@ pub struct Standing {
     engine: Weak<Engine>,
     key: Key,
     class: Class,
-    entry: Arc<Entry>,
+    entry: Arc<HotEntry>,
     stored: Stored,
     /// How many changes were known.
     changes: u64,
     form: Form,
+    /// When the caches were last asked, in milliseconds.
+    looked_at: AtomicU64,
 }
 
-/// How the body becomes what clients get.
+/// How the body becomes what clients get. Weak, since what the caches let go of is not kept for this.
 enum Form {
-    Raw,
+    Raw(Weak<OpenBlob>),
     View {
         key: MemoKey,
-        /// For documents with links. Weak: what is no longer current is not kept for this.
+        shown: Weak<Shown>,
+        /// For documents with links.
         known: Option<Weak<Discovered>>,
     },
 }
@@ -67,17 +79,22 @@ impl Engine {
             (Some(before), Some(after)) => Arc::ptr_eq(before, after),
             (before, after) => before.is_none() && after.is_none(),
         };
-        let standing = same.then(|| self.standing(request, key, entry, after));
-        let standing = standing.flatten().map(Box::new);
+        let standing = if same {
+            self.standing(request, (key, &entry), &reply.body, after)
+                .await
+        } else {
+            None
+        };
+        let standing = standing.map(Box::new);
         Ok(Reply { standing, ..reply })
     }
 
     /// `None` where nothing is certain, and for the like of which there will be no second.
-    fn standing(
+    async fn standing(
         self: &Arc<Self>,
         request: &Request,
-        key: &Key,
-        entry: Arc<Entry>,
+        (key, entry): (&Key, &Arc<Entry>),
+        body: &Body,
         known: Option<Arc<Discovered>>,
     ) -> Option<Standing> {
         // Counted first: a change in between makes it fall.
@@ -85,24 +102,34 @@ impl Engine {
         if self.outdated.concerns(&request.target, entry.checked_at) {
             return None;
         }
-        let stored = entry.body?;
+        let hot = self.store.hot_entry(key)?;
+        let stored = entry.body.filter(|_| Arc::ptr_eq(hot.entry(), entry))?;
         let rule = request.target.rule;
         let form = if rule.view == View::Raw {
-            Form::Raw
+            Form::Raw(match body {
+                Body::Blob(Blob::File(open)) => Arc::downgrade(open),
+                _ => Weak::new(),
+            })
         } else {
             let known = known.filter(|_| rule.view.has_links());
             let weak = known.as_ref().map(Arc::downgrade);
             let key = self.subject(request, stored.digest, known).key();
-            Form::View { key, known: weak }
+            let shown = Arc::downgrade(&self.views.at(&key).await?);
+            Form::View {
+                key,
+                shown,
+                known: weak,
+            }
         };
         Some(Standing {
             engine: Arc::downgrade(self),
             key: key.clone(),
             class: rule.class,
-            entry,
+            entry: hot,
             stored,
             changes,
             form,
+            looked_at: AtomicU64::new(self.clock.now().as_millis()),
         })
     }
 
@@ -120,13 +147,20 @@ impl Standing {
 
     /// The body and its age, as a request without directives gets them from the store now; `None`
     /// when it has to be walked through. Never waits. The use is written down as any other.
-    pub async fn hold(&self) -> Option<(Body, Duration)> {
+    pub fn hold(&self) -> Option<(Body, Duration)> {
         let engine = self.engine.upgrade()?;
-        let entry = engine.store.hot(&self.key)?;
-        if !Arc::ptr_eq(&entry, &self.entry) || engine.outdated.changes() != self.changes {
+        let now = engine.clock.now();
+        let looks = self.is_to_look(now);
+        if looks {
+            let hot = engine.store.hot_entry(&self.key)?;
+            if !Arc::ptr_eq(&hot, &self.entry) {
+                return None;
+            }
+        }
+        if !self.entry.is_current() || engine.outdated.changes() != self.changes {
             return None;
         }
-        let now = engine.clock.now();
+        let entry = self.entry.entry();
         let options = &engine.options;
         let question = Question {
             key: &self.key,
@@ -139,18 +173,38 @@ impl Standing {
             backing_off: false,
             now,
         };
-        if judge(Some(&entry), &question) != Verdict::Fresh {
+        if judge(Some(entry), &question) != Verdict::Fresh {
             return None;
         }
         let body = match &self.form {
-            Form::Raw => Body::Blob(engine.store.hot_body(&self.stored)?),
-            Form::View { key, known } => {
+            Form::Raw(open) => {
+                let open = open.upgrade().filter(|open| !looks && open.is_at_hand());
+                let blob = open.map(Blob::File);
+                Body::Blob(blob.or_else(|| engine.store.hot_body(&self.stored))?)
+            }
+            Form::View { key, shown, known } => {
                 if known.as_ref().is_some_and(|it| !engine.is_current(it)) {
                     return None;
                 }
-                Body::of_view(&*engine.views.at(key).await?)
+                match shown.upgrade().filter(|_| !looks) {
+                    Some(shown) => Body::of_view(&shown),
+                    // It never has to wait.
+                    None => Body::of_view(&*engine.views.at(key).now_or_never()??),
+                }
             }
         };
         Some((body, now.since(entry.checked_at)))
+    }
+
+    /// Whether it is time to ask the caches; of several who come at once, one does.
+    fn is_to_look(&self, now: Time) -> bool {
+        let last = self.looked_at.load(Ordering::Relaxed);
+        let elapsed = now.since(Time::from_millis(last));
+        // A clock that was set back makes looks no rarer.
+        (elapsed >= LOOK || now.as_millis() < last)
+            && self
+                .looked_at
+                .compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 }

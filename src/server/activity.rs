@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, Tick};
 
 /// How long a connection that is asked to close may take for it.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -109,9 +109,11 @@ pub enum Due {
     Cut(Reason),
 }
 
-/// What one connection is doing. Times are microseconds since its start, plus one; 0 is never.
+/// What one connection is doing. Times are milliseconds of a [`Tick`]; 0 is never.
 pub struct Activity {
     started: Stopwatch,
+    /// Whether there has been a request.
+    used: AtomicBool,
     first_bytes: AtomicUsize,
     is_http2: AtomicBool,
     head: AtomicU64,
@@ -131,25 +133,17 @@ impl Activity {
     pub fn new() -> Self {
         Self {
             started: Stopwatch::start(),
+            used: AtomicBool::new(false),
             first_bytes: AtomicUsize::new(0),
             is_http2: AtomicBool::new(false),
             head: AtomicU64::new(0),
-            moved: AtomicU64::new(1),
+            moved: AtomicU64::new(now()),
             requests: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             closing: AtomicU64::new(0),
             evicted: AtomicBool::new(false),
             eviction: Notify::new(),
         }
-    }
-
-    fn now(&self) -> u64 {
-        let micros = self.started.elapsed().as_micros();
-        u64::try_from(micros).unwrap_or(u64::MAX - 1) + 1
-    }
-
-    fn since(&self, then: u64) -> Duration {
-        Duration::from_micros(self.now().saturating_sub(then))
     }
 
     /// These bytes arrived.
@@ -167,7 +161,7 @@ impl Activity {
                 .store(before + seen.len(), Ordering::Relaxed);
         }
         if self.requests.load(Ordering::Relaxed) == 0 && self.head.load(Ordering::Relaxed) == 0 {
-            self.head.store(self.now(), Ordering::Relaxed);
+            self.head.store(now(), Ordering::Relaxed);
         }
     }
 
@@ -180,7 +174,7 @@ impl Activity {
 
     /// The client took something.
     fn moved(&self) {
-        self.moved.store(self.now(), Ordering::Relaxed);
+        self.moved.store(now(), Ordering::Relaxed);
     }
 
     /// A request begins, and waits for us.
@@ -188,6 +182,7 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.head.store(0, Ordering::Relaxed);
+        self.used.store(true, Ordering::Relaxed);
         self.moved();
     }
 
@@ -229,13 +224,13 @@ impl Activity {
     /// Since when it has had no request under way; none when it has one.
     pub fn idle_since(&self) -> Option<Duration> {
         let idle = self.requests.load(Ordering::Relaxed) == 0;
-        idle.then(|| self.since(self.moved.load(Ordering::Relaxed)))
+        idle.then(|| since(self.moved.load(Ordering::Relaxed)))
     }
 
     /// Whether it has had the time to bring a first request: one that has just been accepted is not
     /// idle, but new.
     pub fn is_settled(&self) -> bool {
-        self.moved.load(Ordering::Relaxed) > 1 || self.started.elapsed() >= SETTLING
+        self.used.load(Ordering::Relaxed) || self.started.elapsed() >= SETTLING
     }
 
     /// Its place is needed.
@@ -253,7 +248,7 @@ impl Activity {
 
     /// It was told that no further request is taken.
     pub fn closing(&self) {
-        self.closing.store(self.now(), Ordering::Relaxed);
+        self.closing.store(now(), Ordering::Relaxed);
     }
 
     /// Resolves when something must be done about the connection; never with [`Due::Rest`] unless
@@ -280,7 +275,7 @@ impl Activity {
     fn judge(&self, patience: &Patience, may_rest: bool) -> Due {
         let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
         let requests = self.requests.load(Ordering::Relaxed);
-        let still = self.since(load(&self.moved));
+        let still = since(load(&self.moved));
         if requests > 0 {
             let stalled = self.waiting.load(Ordering::Relaxed) < requests;
             return match patience.stall.checked_sub(still) {
@@ -290,7 +285,7 @@ impl Activity {
         }
         let closing = load(&self.closing);
         if closing > 0 {
-            return later(GRACE, self.since(closing), Due::Cut(Reason::Idle));
+            return later(GRACE, since(closing), Due::Cut(Reason::Idle));
         }
         if self.evicted.load(Ordering::Relaxed) {
             return Due::Close(Reason::Evicted);
@@ -300,13 +295,21 @@ impl Activity {
         }
         let head = load(&self.head);
         if head > 0 && !self.is_http2.load(Ordering::Relaxed) {
-            return later(patience.head, self.since(head), Due::Cut(Reason::SlowHead));
+            return later(patience.head, since(head), Due::Cut(Reason::SlowHead));
         }
         if may_rest && patience.rest < patience.idle {
             return later(patience.rest, still, Due::Rest);
         }
         later(patience.idle, still, Due::Close(Reason::Idle))
     }
+}
+
+fn now() -> u64 {
+    Tick::now().as_millis()
+}
+
+fn since(then: u64) -> Duration {
+    Tick::from_millis(then).elapsed()
 }
 
 fn later(limit: Duration, elapsed: Duration, due: Due) -> Due {

@@ -27,6 +27,7 @@ use crate::server::asked::may_trickle;
 pub(super) use crate::server::asked::request_of;
 use crate::server::base::{BaseError, Origin};
 use crate::server::body::{BodyError, ResponseBody};
+use crate::server::hot::Question;
 use crate::server::scope::Scope;
 use crate::server::strict::Refusal;
 use crate::server::v2;
@@ -50,7 +51,25 @@ pub struct Ends {
 }
 
 impl App {
-    /// Answers a request that was looked at by [`strict::check`].
+    /// The answer to a good request if it needs nothing that is waited for: anybody may ask as much
+    /// as they like, and it was answered before.
+    pub(super) fn at_once(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+        body: &impl Body,
+    ) -> Option<Response<ResponseBody>> {
+        if !self.access.is_open() || self.pace.is_limited() {
+            return None;
+        }
+        let started = Stopwatch::start();
+        let question = self.question(ends, parts, body)?;
+        let answer = self.hot_answer(&question, parts)?;
+        Some(self.finished(ends, parts, (answer, started), None))
+    }
+
+    /// Answers a request that was looked at by [`strict::check`] and could not be answered
+    /// [at once](Self::at_once).
     pub async fn handle<B>(
         &self,
         ends: Ends,
@@ -62,15 +81,15 @@ impl App {
     {
         let started = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
-        let id = self.request_id(&parts.headers);
         let mut toll = None;
         let mut question = None;
-        let mut answer = match self.admit(ends, &parts, welcome).await {
+        let answer = match self.admit(ends, &parts, welcome).await {
             Err(refusal) => Answer::own("none", refusal),
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
                 question = self.question(ends, &parts, &body);
-                if let Some(answer) = self.hot_answer(question.as_ref(), &parts).await {
+                let hot = question.as_ref();
+                if let Some(answer) = hot.and_then(|it| self.hot_answer(it, &parts)) {
                     answer
                 } else {
                     parts.extensions.insert(payer);
@@ -79,16 +98,29 @@ impl App {
                 }
             }
         };
+        let response = self.finished(ends, &parts, (answer, started), question);
+        response.map(|body| body.paced(toll))
+    }
+
+    /// The response to send, labelled, remembered as the answer to `question`, counted and told of.
+    fn finished(
+        &self,
+        ends: Ends,
+        parts: &http::request::Parts,
+        (mut answer, started): (Answer, Stopwatch),
+        question: Option<Question>,
+    ) -> Response<ResponseBody> {
+        let id = self.request_id(&parts.headers);
         answer.label(&id);
         if parts.method == Method::HEAD {
             drop_body(&mut answer.response);
         }
         self.remember(question, &mut answer);
-        self.record(ends, &parts, &id, (&answer, started));
+        self.record(ends, parts, id, (&answer, started));
         let saved = answer.cache.saves_bytes();
         answer
             .response
-            .map(|body| body.metered(self.group.metrics(), saved).paced(toll))
+            .map(|body| body.metered(self.group.metrics(), saved))
     }
 
     /// Whether the request is one that an honest client sends, the client one that may, and it is
@@ -281,16 +313,14 @@ impl App {
                 return given.clone();
             }
         }
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{:x}-{number:x}", self.run);
-        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        identifier(self.run, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
     fn record(
         &self,
         ends: Ends,
         parts: &http::request::Parts,
-        id: &HeaderValue,
+        id: HeaderValue,
         (answer, started): (&Answer, Stopwatch),
     ) {
         let status = answer.response.status();
@@ -304,7 +334,7 @@ impl App {
         };
         log.put(Line {
             time: self.group.clock().now(),
-            request_id: id.clone(),
+            request_id: id,
             client: ends.peer.ip(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
@@ -316,6 +346,25 @@ impl App {
             user_agent: parts.headers.get(USER_AGENT).cloned(),
         });
     }
+}
+
+/// Both in hexadecimal digits, with a hyphen in between.
+fn identifier(run: u64, number: u64) -> HeaderValue {
+    let mut text = [0; 33];
+    let mut start = text.len();
+    for (number, is_last) in [(number, true), (run, false)] {
+        let mut left = number;
+        while left > 0 || text.get(start).is_none_or(|byte| *byte == b'-') {
+            start -= 1;
+            text[start] = b"0123456789abcdef"[(left & 0xf) as usize];
+            left >>= 4;
+        }
+        if is_last {
+            start -= 1;
+            text[start] = b'-';
+        }
+    }
+    HeaderValue::from_bytes(&text[start..]).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 fn count(metrics: &Metrics, answer: &Answer, elapsed: Duration) {
@@ -348,5 +397,17 @@ fn unwelcome(parts: &http::request::Parts, refusal: Refusal) -> Response<Respons
     match refusal {
         Refusal::Method => own::not_allowed(&parts.method, own::METHODS),
         refusal => own::text(refusal.status(), format!("{refusal}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identifier;
+
+    #[test]
+    fn an_identifier_is_both_numbers() {
+        for (run, number) in [(0, 0), (0x1a0, 0xf), (1, 0x10), (u64::MAX, u64::MAX)] {
+            assert_eq!(identifier(run, number), format!("{run:x}-{number:x}"));
+        }
     }
 }

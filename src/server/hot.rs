@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, LAST_MODIFIED, PRAGMA, RANGE,
 };
@@ -48,7 +49,8 @@ pub(super) struct Question(Vec<u8>);
 
 /// The answers.
 pub(super) struct HotAnswers {
-    answers: Cache<Arc<[u8]>, Arc<HotAnswer>>,
+    /// The hash is keyed: who makes questions up cannot make them collide.
+    answers: Cache<Arc<[u8]>, Arc<HotAnswer>, RandomState>,
     /// Counts changes of the rules that answers are made by.
     era: AtomicU64,
 }
@@ -74,7 +76,7 @@ impl HotAnswers {
             .max_capacity(MEMORY)
             .weigher(weigh)
             .eviction_policy(EvictionPolicy::lru())
-            .build();
+            .build_with_hasher(RandomState::default());
         Self {
             answers,
             era: AtomicU64::new(0),
@@ -142,13 +144,9 @@ impl App {
     }
 
     /// The answer that was given to this question before, as it is now.
-    pub(super) async fn hot_answer(
-        &self,
-        question: Option<&Question>,
-        parts: &Parts,
-    ) -> Option<Answer> {
-        let hot = self.hot.answers.get(&*question?.0)?;
-        let held = hot.standing.hold().await?;
+    pub(super) fn hot_answer(&self, question: &Question, parts: &Parts) -> Option<Answer> {
+        let hot = self.hot.answers.get(&*question.0)?;
+        let held = hot.standing.hold()?;
         self.group.metrics().hot_answers.inc();
         let response = hot.response(held, parts);
         let mut answer = Answer::new(response, hot.resource, HIT);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::clock::Stopwatch;
+use crate::clock::Tick;
 
 /// How long the client has to take the rest and close; who got the last output longer ago has it.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const BLOCK: usize = 16 * 1024;
 /// A connection that lingers when it is shut down.
 pub struct Lingering<S> {
     stream: S,
-    written: Option<Stopwatch>,
+    written: Option<Tick>,
     closing: Option<Pin<Box<Sleep>>>,
 }
 
@@ -39,9 +39,7 @@ impl<S> Lingering<S> {
     }
 
     fn is_recent(&self) -> bool {
-        self.written
-            .as_ref()
-            .is_some_and(|since| since.elapsed() < LIMIT)
+        self.written.is_some_and(|since| since.elapsed() < LIMIT)
     }
 }
 
@@ -81,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.written = Some(Stopwatch::start());
+        self.written = Some(Tick::now());
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -90,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.written = Some(Stopwatch::start());
+        self.written = Some(Tick::now());
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -6,12 +6,13 @@
 //! to notice: the connection stays.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
@@ -23,8 +24,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use crate::server::activity::{Activity, Due, GRACE, Reason};
+use crate::server::body::ResponseBody;
 use crate::server::connection::{Open, Phase, Shared};
-use crate::server::handle::{App, Ends};
+use crate::server::handle::Ends;
 use crate::server::linger::Lingering;
 use crate::server::sendfile::Outbox;
 use crate::server::strict;
@@ -188,10 +190,14 @@ impl Speaker {
         let service = self.service();
         let protocols = &self.shared.protocols;
         if self.activity.is_http2() {
-            let spoken = protocols.http2.serve_connection(TokioIo::new(stream), service);
+            let spoken = protocols
+                .http2
+                .serve_connection(TokioIo::new(stream), service);
             return (None, self.run(&mut Box::pin(spoken), false).await);
         }
-        let mut spoken = protocols.http1.serve_connection(TokioIo::new(stream), service);
+        let mut spoken = protocols
+            .http1
+            .serve_connection(TokioIo::new(stream), service);
         let ending = self.run(&mut spoken, true).await;
         let parts = spoken.into_parts();
         let mut stream = parts.io.into_inner();
@@ -206,6 +212,7 @@ impl Speaker {
         let mut rests = false;
         loop {
             tokio::select! {
+                biased;
                 ended = poll_fn(|cx| spoken.poll_on(cx)) => {
                     if let Err(error) = &ended {
                         tracing::debug!(client = %self.ends.peer, %error, "a connection ended early");
@@ -253,17 +260,32 @@ impl Speaker {
     /// Answers one request after the other.
     fn service(
         &self,
-    ) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send + Unpin> + Unpin + use<>
-    {
+    ) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send + Unpin>
+    + Unpin
+    + use<> {
         let (app, activity) = (Arc::clone(&self.shared.app), Arc::clone(&self.activity));
         let (ends, outbox) = (self.ends, self.outbox.clone());
-        service_fn(move |request| {
-            let exchange = Exchange::begin(&activity);
-            let (app, outbox) = (Arc::clone(&app), outbox.clone());
-            Box::pin(async move {
-                let way = (exchange, outbox.as_ref());
-                Ok::<_, Infallible>(exchanged(&app, ends, request, way).await)
-            })
+        service_fn(move |request: Request<Incoming>| {
+            let (parts, body) = request.into_parts();
+            let checked = strict::check(&parts);
+            let closes = checked.is_err() || strict::closes(&parts);
+            let leave = Leave {
+                closes: closes && parts.version <= Version::HTTP_11,
+                outbox: outbox.clone().filter(|_| parts.version <= Version::HTTP_11),
+                exchange: Exchange::begin(&activity),
+            };
+            if checked.is_ok()
+                && let Some(response) = app.at_once(ends, &parts, &body)
+            {
+                return Either::Left(ready(Ok(leave.take(response))));
+            }
+            let lingers = !closes && !parts.headers.contains_key(EXPECT);
+            let request = Request::from_parts(parts, Upload::new(body, lingers));
+            let app = Arc::clone(&app);
+            Either::Right(Box::pin(async move {
+                let response = app.handle(ends, request, checked).await;
+                Ok::<_, Infallible>(leave.take(response))
+            }))
         })
     }
 }
@@ -296,30 +318,28 @@ where
     }
 }
 
-/// A request and its response, in which the connection's end is announced where it is due.
-async fn exchanged(
-    app: &App,
-    ends: Ends,
-    request: Request<Incoming>,
-    (exchange, outbox): (Exchange, Option<&Outbox>),
-) -> Response<Answer> {
-    let (parts, body) = request.into_parts();
-    let welcome = strict::check(&parts);
-    let closes = welcome.is_err() || strict::closes(&parts);
-    let lingers = !closes && !parts.headers.contains_key(EXPECT);
-    let version = parts.version;
-    let request = Request::from_parts(parts, Upload::new(body, lingers));
-    let mut response = app.handle(ends, request, welcome).await;
-    if closes && version <= Version::HTTP_11 {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+/// How a response goes its way.
+struct Leave {
+    /// Whether it is the last one of its connection.
+    closes: bool,
+    /// None where files cannot be sent by the kernel.
+    outbox: Option<Outbox>,
+    exchange: Exchange,
+}
+
+impl Leave {
+    /// The response as it is sent.
+    fn take(self, mut response: Response<ResponseBody>) -> Response<Answer> {
+        if self.closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        response.map(|body| {
+            let body = match &self.outbox {
+                Some(outbox) => body.sent_by(outbox),
+                None => body,
+            };
+            Answer::new(body, self.exchange)
+        })
     }
-    let outbox = outbox.filter(|_| version <= Version::HTTP_11);
-    response.map(|body| {
-        let body = match outbox {
-            Some(outbox) => body.sent_by(outbox),
-            None => body,
-        };
-        Answer::new(body, exchange)
-    })
 }

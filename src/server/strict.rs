@@ -134,6 +134,9 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 
 /// A host, and a port if there is one, without user information.
 fn authority(text: &str) -> Option<&str> {
+    if is_plain(text) {
+        return Some(text);
+    }
     let parsed: Authority = text.parse().ok()?;
     let host = parsed.host();
     let rest = text.strip_prefix(host)?;
@@ -142,6 +145,17 @@ fn authority(text: &str) -> Option<&str> {
             .is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_ok())
     };
     (!host.is_empty() && (rest.is_empty() || port(rest))).then_some(text)
+}
+
+/// Whether it is a name or an address as nearly all are, with or without a port: sooner seen than
+/// parsed.
+fn is_plain(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "80"));
+    let of_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    !host.is_empty()
+        && host.bytes().all(of_host)
+        && (1..=4).contains(&port.len())
+        && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -79,6 +79,8 @@ pub struct OpenBlob {
     resident_at: AtomicU64,
     /// Whether it is on no disk.
     in_memory: bool,
+    /// Whether asking for it again would not find it.
+    let_go: AtomicBool,
     verdict: watch::Sender<Verdict>,
 }
 
@@ -90,6 +92,7 @@ impl OpenBlob {
             looked_at: AtomicU64::new(clock.now().as_millis()),
             resident_at: AtomicU64::new(0),
             in_memory: false,
+            let_go: AtomicBool::new(false),
             clock,
             verdict: watch::Sender::new(verdict),
         }
@@ -104,6 +107,16 @@ impl OpenBlob {
     /// Whether it is on no disk: nothing waits for it, nothing changes it.
     pub(super) fn is_in_memory(&self) -> bool {
         self.in_memory
+    }
+
+    /// Whether asking for it again would find it, as good as it was at the last look.
+    pub fn is_at_hand(&self) -> bool {
+        !self.let_go.load(Ordering::Acquire) && *self.verdict.borrow() == Verdict::Good
+    }
+
+    /// It is closed as soon as nobody reads it any more.
+    pub(super) fn let_go(&self) {
+        self.let_go.store(true, Ordering::Release);
     }
 
     /// Notes that reading or sending it has failed: it is to be put aside.

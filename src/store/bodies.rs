@@ -104,6 +104,7 @@ impl Bodies {
             open: Cache::builder()
                 .max_capacity(options.open_files)
                 .eviction_policy(EvictionPolicy::lru())
+                .eviction_listener(|_, open: Arc<OpenBlob>, _| open.let_go())
                 .build(),
             verified: Cache::builder()
                 .max_capacity(VERIFIED)

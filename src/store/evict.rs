@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreOptions;
 use super::bodies::Bodies;
-use super::hot::Hot;
+use super::hot::HotEntry;
 use super::pins::{self, Pinned};
 use super::quota::{Excess, Quota, excess};
 use super::records;
@@ -99,7 +99,7 @@ pub struct Evicted {
 /// The entries in memory.
 #[derive(Clone)]
 pub(super) struct Memory {
-    pub(super) hot: Cache<Key, Arc<Hot>>,
+    pub(super) hot: Cache<Key, Arc<HotEntry>>,
     /// Counts removals; held while memory is filled from a row.
     pub(super) forgotten: Arc<RwLock<u64>>,
 }
@@ -234,7 +234,7 @@ impl Evictor {
     /// The entries in memory.
     pub(super) fn known(&self) -> impl Iterator<Item = (Key, Arc<Entry>)> {
         let hot = self.memory.hot.iter();
-        hot.map(|(key, hot)| (Key::clone(&key), Arc::clone(&hot.entry)))
+        hot.map(|(key, hot)| (Key::clone(&key), Arc::clone(hot.entry())))
     }
 
     /// Removes a body unless an entry names it or is about to; says whether it did.

@@ -20,7 +20,7 @@ use super::bodies::Bodies;
 use super::database;
 use super::error::{StoreError, blocking};
 use super::evict::{Evictor, Memory};
-use super::hot::Hot;
+use super::hot::HotEntry;
 use super::order::{Order, QUEUE, SharedTotals, Task};
 use super::rebuild::Rebuild;
 use super::responses;
@@ -106,7 +106,7 @@ impl Index {
         })
     }
 
-    pub(super) fn hot(&self, key: &Key) -> Option<Arc<Entry>> {
+    pub(super) fn hot(&self, key: &Key) -> Option<Arc<HotEntry>> {
         let hot = self.memory.hot.get(key)?;
         let now = self.clock.now();
         if hot.is_used(now) {
@@ -115,11 +115,12 @@ impl Index {
             // A queue that is full has more important things to write.
             let _ = self.orders.try_send(Order { task, answer });
         }
-        Some(Arc::clone(&hot.entry))
+        Some(hot)
     }
 
     pub(super) async fn entry(&self, key: &Key) -> Result<Option<Arc<Entry>>, StoreError> {
-        if let Some(entry) = self.hot(key) {
+        let hot = || self.hot(key).map(|hot| Arc::clone(hot.entry()));
+        if let Some(entry) = hot() {
             return Ok(Some(entry));
         }
         let before = self.forgotten();
@@ -128,9 +129,9 @@ impl Index {
             Some(row) => {
                 let entry = self.keep(key, Arc::new(row), before);
                 // Its use is written down.
-                Ok(self.hot(key).or(Some(entry)))
+                Ok(hot().or(Some(entry)))
             }
-            None => Ok(self.hot(key)),
+            None => Ok(hot()),
         }
     }
 
@@ -143,14 +144,14 @@ impl Index {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         if *now == before {
-            let row = Hot::new(row, Time::default());
+            let row = HotEntry::new(row, Time::default());
             let kept = self
                 .memory
                 .hot
                 .entry_by_ref(key)
                 .or_insert(row)
                 .into_value();
-            Arc::clone(&kept.entry)
+            Arc::clone(kept.entry())
         } else {
             row
         }
@@ -177,7 +178,7 @@ impl Index {
             .reserve()
             .await
             .map_err(|_| StoreError::closed())?;
-        let hot = Hot::new(Arc::clone(&entry), entry.checked_at);
+        let hot = HotEntry::new(Arc::clone(&entry), entry.checked_at);
         self.memory.hot.insert(key.clone(), hot);
         let (answer, committed) = oneshot::channel();
         let (named, copy) = (key.clone(), Arc::clone(&entry));
@@ -314,15 +315,16 @@ impl Index {
     }
 }
 
-fn hot_cache() -> Cache<Key, Arc<Hot>> {
-    let weight = |key: &Key, hot: &Arc<Hot>| {
-        let size = OVERHEAD + key.as_str().len() + hot.entry.url.len();
+fn hot_cache() -> Cache<Key, Arc<HotEntry>> {
+    let weight = |key: &Key, hot: &Arc<HotEntry>| {
+        let size = OVERHEAD + key.as_str().len() + hot.entry().url.len();
         u32::try_from(size).unwrap_or(u32::MAX)
     };
     Cache::builder()
         .max_capacity(HOT)
         .weigher(weight)
         .eviction_policy(EvictionPolicy::lru())
+        .eviction_listener(|_, hot, _| hot.let_go())
         .build()
 }
 

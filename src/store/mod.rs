@@ -62,6 +62,7 @@ pub use self::error::{StoreError, StoreErrorKind};
 pub use self::evict::{Evicted, Goal, STEP};
 pub use self::folder::{CONTROL, DAMAGED};
 pub use self::health::Degraded;
+pub use self::hot::HotEntry;
 pub use self::pins::{Pin, Pinned};
 pub use self::quota::Quota;
 pub use self::report::{Aside, Checked, Row};
@@ -178,6 +179,11 @@ impl Store {
 
     /// The entry of `key` if it is in memory; never waits.
     pub fn hot(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.hot_entry(key).map(|hot| Arc::clone(hot.entry()))
+    }
+
+    /// The same, as one that can tell whether it is still the one.
+    pub fn hot_entry(&self, key: &Key) -> Option<Arc<HotEntry>> {
         self.0.index.hot(key)
     }
 

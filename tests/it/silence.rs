@@ -55,7 +55,9 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(!head.contains("connection: close"), "{head}");
-    let length = head.lines().find_map(|it| it.strip_prefix("content-length: "));
+    let length = head
+        .lines()
+        .find_map(|it| it.strip_prefix("content-length: "));
     let mut body = vec![0; length.unwrap().parse().unwrap()];
     stream.read_exact(&mut body).await.unwrap();
     body

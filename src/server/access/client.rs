@@ -23,6 +23,9 @@ impl Client {
         let peer = peer.to_canonical();
         let is_proxy = |address: IpAddr| proxies.iter().any(|it| it.contains(&address));
         let mut address = Some(peer);
+        if !is_proxy(peer) {
+            return Self { address, peer };
+        }
         let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
         let hops = values
             .iter()
