@@ -398,11 +398,12 @@ mod tests {
         let before = index.forgotten();
         let put = index.put(&key, new, false).await.unwrap();
         assert_eq!(index.keep(&key, Arc::new(old.clone()), before), put);
-        assert_eq!(index.hot(&key), Some(put));
+        let hot = index.hot(&key).unwrap();
+        assert!(Arc::ptr_eq(hot.entry(), &put) && hot.is_current());
 
         index.forget("f/").await.unwrap();
         index.keep(&key, Arc::new(old.clone()), before);
-        assert_eq!(index.hot(&key), None);
+        assert!(index.hot(&key).is_none() && !hot.is_current());
         index.keep(&key, Arc::new(old), index.forgotten());
         assert!(index.hot(&key).is_some());
     }
