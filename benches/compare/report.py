@@ -79,9 +79,9 @@ def markdown(whole: Found) -> str:
     return "\n".join(lines) + "\n"
 
 
-def publish(file: Path, content: str) -> None:
+def publish(file: Path, content: str, marks: tuple[str, str] = MARKS) -> None:
     """Puts tables between the marks of a file, or makes a file of them."""
-    begin, end = MARKS
+    begin, end = marks
     whole = file.read_text(encoding="utf-8") if file.exists() else f"{begin}\n{end}\n"
     if begin not in whole or end not in whole:
         raise ValueError(f"{file} has no lines {begin} and {end} to put the tables between")

@@ -15,10 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::server::activity::Activity;
 use crate::server::body::{BodyError, ResponseBody};
 
-/// How much of an upload that nobody reads is taken in, and for how long, so that the client gets
-/// to read why it was refused.
+/// How much of an upload that nobody reads is taken in, for how long in all, and the longest pause
+/// in it, so that the client gets to read why it was refused.
 const LINGER_BYTES: usize = 256 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// A stream whose traffic is told.
 pub struct Stream<S> {
@@ -196,7 +197,8 @@ impl Drop for Upload {
         if let Some(body) = left.filter(|_| self.lingers) {
             tokio::spawn(tokio::time::timeout(LINGER_TIME, async {
                 let mut body = Limited::new(body, LINGER_BYTES);
-                while let Some(Ok(_)) = body.frame().await {}
+                while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_PAUSE, body.frame()).await {
+                }
             }));
         }
     }

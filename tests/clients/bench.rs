@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::company::Company;
+use crate::narrow::Narrow;
 use crate::nugate::{Nugate, USER};
 use crate::upstream::Upstream;
 
@@ -55,6 +56,8 @@ pub enum World {
     Chained,
     /// nugate over http, whose feed is a folder of the same packages.
     Folder,
+    /// nugate over http with a narrow line that eight others use up.
+    Narrow,
 }
 
 impl World {
@@ -73,6 +76,7 @@ impl World {
             Self::Proxied => "https as a user, feed behind a proxy",
             Self::Chained => "http, through another",
             Self::Folder => "http, a folder",
+            Self::Narrow => "http, on a narrow line",
         }
     }
 }
@@ -121,6 +125,8 @@ pub struct Bench {
     _nugate: Option<Nugate>,
     _folder: Option<TempDir>,
     company: Option<Company>,
+    /// Who else uses the line.
+    pub narrow: Option<Narrow>,
 }
 
 impl Bench {
@@ -133,9 +139,12 @@ impl Bench {
     ) -> Self {
         let folder = (world == World::Folder).then(|| folder_of(feed));
         let company = (world == World::Proxied).then(|| Company::start(feed));
-        let upstream = company
-            .as_ref()
-            .map_or(upstream, |company| &company.upstream);
+        let narrow = (world == World::Narrow).then(|| Narrow::start(feed));
+        let upstream = match (&company, &narrow) {
+            (Some(company), _) => &company.upstream,
+            (_, Some(narrow)) => &narrow.upstream,
+            (None, None) => upstream,
+        };
         let nugate = match (world, &folder) {
             (World::Direct, _) => None,
             (_, Some(dir)) => Some(Nugate::over(dir.path())),
@@ -144,10 +153,14 @@ impl Bench {
                 let more = company.as_ref().map_or_else(Vec::new, Company::settings);
                 Some(Nugate::guarded(&upstream.index, more))
             }
+            (World::Narrow, _) => Some(Nugate::with(&upstream.index, Narrow::settings())),
             (World::Chained, _) => Some(Nugate::behind(Nugate::open(&upstream.index))),
             (World::Plain | World::Folder, None) => Some(Nugate::open(&upstream.index)),
         };
         let source = nugate.as_ref().map_or(&upstream.index, |n| &n.source);
+        if let Some(narrow) = &narrow {
+            narrow.crowd(source);
+        }
         Self {
             world,
             source: source.clone(),
@@ -157,6 +170,7 @@ impl Bench {
             _nugate: nugate,
             _folder: folder,
             company,
+            narrow,
         }
     }
 
@@ -274,6 +288,17 @@ impl Bench {
             Some(kind) => Err(format!("no {kind} was asked of the other nugate")),
             None => Ok(()),
         }
+    }
+
+    /// How often nugate was asked for a resource, by the name that its metrics have for it.
+    pub fn asked(&self, resource: &str) -> Result<u64, Failure> {
+        let label = format!("resource=\"{resource}\"");
+        let metrics = self.get("/metrics")?;
+        let counts = metrics
+            .lines()
+            .filter(|line| line.starts_with("nugate_requests_total{") && line.contains(&label))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(counts.sum())
     }
 
     /// The source's answer, asked by the test itself.

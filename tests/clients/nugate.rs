@@ -52,6 +52,13 @@ impl Nugate {
         outer
     }
 
+    /// Over http, open to everyone, with these settings besides; shows its feed the credential.
+    pub fn with(upstream: &str, more: Settings) -> Self {
+        let mut settings = credential();
+        settings.extend(more);
+        Self::start(TempDir::new().unwrap(), upstream, None, settings)
+    }
+
     /// Over https, with a certificate of its own making.
     pub fn tls(upstream: &str) -> Self {
         let dir = TempDir::new().unwrap();

@@ -126,6 +126,7 @@ fn hosts_and_targets() -> Vec<Row> {
         ("OPTIONS star", 400, line("OPTIONS *")),
         ("CONNECT", 405, line("CONNECT localhost:80")),
         ("TRACE", 405, line("TRACE /-/health")),
+        ("method in small letters", 405, line("get /-/health")),
         (
             "long target",
             414,
@@ -145,6 +146,11 @@ fn lengths_and_codings() -> Vec<Row> {
     let length_last = empty.replace("chunked\r\n", "chunked\r\ncontent-length: 5\r\n");
     let two_codings = with("transfer-encoding: chunked\r\ntransfer-encoding: identity");
     let in_http10 = with("transfer-encoding: chunked").replace("1.1", "1.0");
+    let put = |codings: &str| {
+        chunked("0\r\n\r\n")
+            .replace("chunked", codings)
+            .replace("GET", "PUT")
+    };
     let endless = "fffffffffffffffff\r\nhello\r\n0\r\n\r\n";
     vec![
         ("length and coding", 400, length_first),
@@ -186,6 +192,14 @@ fn lengths_and_codings() -> Vec<Row> {
             with("transfer-encoding : chunked"),
         ),
         ("coding in HTTP/1.0", 400, in_http10),
+        ("coding around chunked", 501, put("gzip, chunked")),
+        ("identity around chunked", 501, put("identity, chunked")),
+        ("chunked twice", 501, put("chunked, chunked")),
+        (
+            "chunked on two lines",
+            501,
+            put("chunked\r\ntransfer-encoding: chunked"),
+        ),
     ]
 }
 
