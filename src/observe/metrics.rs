@@ -60,6 +60,7 @@ const ENDS: &[&str] = &[
     "evicted",
     "refused",
     "handshake",
+    "given-up",
     "slow-handshake",
 ];
 const ACCESS: &[&str] = &[
@@ -164,7 +165,7 @@ series! {
     connections = gauge "nugate_connections" []
         "Open client connections";
     connections_ended = counters "nugate_connections_ended_total" ["reason"]
-        "Client connections that nugate ended, by reason: silent, slow-head, idle, stalled, evicted, refused, handshake, slow-handshake";
+        "Client connections that nugate ended, by reason: silent, slow-head, idle, stalled, evicted, refused, given-up, handshake, slow-handshake";
     access = counters "nugate_access_total" ["outcome"]
         "Requests while access is restricted, by outcome: known, anonymous, open, challenged, failed, forbidden, limited, busy";
     reloads = counters "nugate_reloads_total" ["outcome"]

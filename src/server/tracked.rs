@@ -90,6 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 pub struct Exchange {
     activity: Arc<Activity>,
     waiting: bool,
+    answered: bool,
 }
 
 impl Exchange {
@@ -99,12 +100,14 @@ impl Exchange {
         Self {
             activity: Arc::clone(activity),
             waiting: true,
+            answered: false,
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.activity.answered(self.answered);
         self.activity.end(self.waiting);
     }
 }
@@ -117,7 +120,8 @@ pub struct Answer {
 
 impl Answer {
     /// `body` ends `exchange`.
-    pub const fn new(body: ResponseBody, exchange: Exchange) -> Self {
+    pub fn new(body: ResponseBody, mut exchange: Exchange) -> Self {
+        exchange.answered = body.is_end_stream();
         Self { body, exchange }
     }
 }
@@ -136,6 +140,7 @@ impl Body for Answer {
         this.exchange
             .activity
             .polled(was_waiting, next.is_pending());
+        this.exchange.answered = matches!(next, Poll::Ready(None)) || this.body.is_end_stream();
         next
     }
 

@@ -18,7 +18,9 @@ use tempfile::TempDir;
 use crate::company::Company;
 use crate::narrow::Narrow;
 use crate::nugate::{Nugate, USER};
-use crate::upstream::Upstream;
+use crate::proxy;
+use crate::publish::KEY;
+use crate::upstream::{CREDENTIAL, Upstream};
 
 /// Longest run of one client, in seconds.
 const PATIENCE: &str = "300";
@@ -122,7 +124,7 @@ pub struct Bench {
     /// The clients.
     pub installed: Installed,
     authority: Option<PathBuf>,
-    _nugate: Option<Nugate>,
+    nugate: Option<Nugate>,
     _folder: Option<TempDir>,
     company: Option<Company>,
     /// Who else uses the line.
@@ -167,7 +169,7 @@ impl Bench {
             upstream: Arc::clone(upstream),
             installed: installed.clone(),
             authority: nugate.as_ref().and_then(|n| n.authority.clone()),
-            _nugate: nugate,
+            nugate,
             _folder: folder,
             company,
             narrow,
@@ -267,9 +269,34 @@ impl Bench {
         Ok(answer.contains(&format!("\"{version}\"")))
     }
 
-    /// What is wrong with any request to the proxy so far, if there is one.
+    /// What is wrong with any request to the proxy so far, if there is one, and with what nugate
+    /// wrote of itself: no secret is in it, of whomever.
     pub fn audit_proxy(&self) -> Result<(), Failure> {
-        self.company.as_ref().map_or(Ok(()), Company::audit)
+        self.company.as_ref().map_or(Ok(()), Company::audit)?;
+        let Some(nugate) = &self.nugate else {
+            return Ok(());
+        };
+        let log = fs::read_to_string(&nugate.log).map_err(|error| error.to_string())?;
+        if log.is_empty() {
+            return Err("nugate wrote no log".to_owned());
+        }
+        let (_, password, basic) = CREDENTIAL;
+        let of_proxy = proxy::basic(proxy::USER);
+        let secrets = [
+            password,
+            basic,
+            USER.1,
+            BASIC,
+            KEY,
+            proxy::USER.1,
+            &of_proxy,
+        ];
+        // Without the word `Basic`, which is no secret.
+        let bare = |secret: &&str| log.contains(secret.trim_start_matches("Basic "));
+        match secrets.iter().find(|secret| bare(secret)) {
+            Some(secret) => Err(format!("{secret} is in the log of nugate")),
+            None => Ok(()),
+        }
     }
 
     /// Fails unless nugate has asked its feed for V2 documents of each kind that the clients ask for.

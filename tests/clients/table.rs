@@ -113,7 +113,7 @@ pub const CASES: &[Case] = &[
     case(
         "dotnet 2.2 restores the closure",
         "dotnet8/sdk",
-        WITH_USER,
+        BY_PROXY,
         install::dotnet,
         modern,
     ),

@@ -70,7 +70,8 @@ CROWDS = (
     Crowd("half-head", "half a head", b"GET / HTTP/1.1\r\nhost: loc", limit=15),
     Crowd("dripping-head", "a byte of a head a second", b"GET / HTTP/1.1\r\nx: ", b"y", limit=15),
     Crowd("half-hello", "half a TLS handshake", HALF_HELLO, limit=10, tls=True),
-    Crowd("half-body", "half a body", HALF_BODY, limit=60),
+    # At most a minute for a place at the upstream, half of that for more of the body, and a moment to leave.
+    Crowd("half-body", "half a body", HALF_BODY, limit=95),
     Crowd("dripping-body", "a byte of a body a second", HALF_BODY, b"y", limit=120),
     Crowd("unread", "answers of 30 MB that are not read", UNREAD, limit=60, reads=False),
     Crowd("idle", "one answer, then nothing", ASK, limit=90, answered=True),
