@@ -40,6 +40,8 @@ from vectors import Vector, all_vectors
 
 Row = dict[str, Any]
 Kind = type[Server]
+# What the machine has and nobody needs here.
+UNUSED = {"varnishd", "wrk", "h2load", "openssl"}
 # Another address of this machine.
 OTHER = "127.0.0.2"
 
@@ -175,7 +177,7 @@ def one_address(edge: Edge) -> None:
 
 def idle(edge: Edge) -> None:
     """Connections that have asked once."""
-    count = min(edge.scale.idle, crowds.raise_limit() // 2)
+    count = min(edge.scale.idle, crowds.raise_limit())
     for kind in edge.kinds:
         with edge.server(kind) as server:
             found = crowds.held(server, count, OTHER)
@@ -218,7 +220,8 @@ def main() -> int:
         finally:
             for left in list(Process.running):
                 left.end()
-    whole = {"machine": machine.describe(programs), **edge.found}
+    about = {name: what for name, what in machine.describe(programs).items() if name not in UNUSED}
+    whole = {"machine": about, **edge.found}
     if arguments.json:
         arguments.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown:

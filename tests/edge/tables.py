@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import report
+
 MARKS = ("<!-- edge -->", "<!-- /edge -->")
 
 Row = dict[str, Any]
@@ -80,10 +82,7 @@ SHAPES: dict[str, Callable[[list[Row]], list[Cells]]] = {
 
 def text(part: str, rows: list[Row]) -> str:
     """A part as aligned columns."""
-    table = SHAPES[part](rows)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table)
-    return "\n".join([f"{TITLES[part]}", *lines, ""])
+    return report.aligned(TITLES[part], SHAPES[part](rows))
 
 
 def markdown(whole: Row) -> str:
@@ -94,11 +93,7 @@ def markdown(whole: Row) -> str:
         if part not in whole:
             continue
         head, *rows = SHAPES[part](whole[part])
-        lines += ["", f"**{title}**", "", *map(_line, [head, ["---"] * len(head), *rows])]
+        lines += ["", f"**{title}**", "", *report.ruled(head, rows)]
         excuses = sorted({row["excuse"] for row in whole[part] if row.get("verdict") == "excused"})
         lines += [f"\nExcused: {'; '.join(excuses)}."] if excuses else []
     return "\n".join(lines) + "\n"
-
-
-def _line(cells: Cells) -> str:
-    return f"| {' | '.join(cells)} |"
