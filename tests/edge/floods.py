@@ -114,7 +114,7 @@ NO_WINDOW = frames.INITIAL_WINDOW_SIZE.to_bytes(2) + bytes(4)
 
 FLOODS = (
     Flood("none", "a connection on which nothing is asked", _nothing),
-    Flood("rapid-reset", "requests that are reset at once (CVE-2023-44487)", _rapid_reset, most=1000),
+    Flood("rapid-reset", "requests that are reset at once (CVE-2023-44487)", _rapid_reset, most=2000),
     Flood("made-you-reset", "requests that we must reset (CVE-2025-8671)", _made_you_reset, most=1000),
     Flood("continuation", "headers without an end (CVE-2024-27316)", _continuation(16_000), most=200),
     Flood("continuation-empty", "headers without an end, in empty pieces", _continuation(0), most=20_000),

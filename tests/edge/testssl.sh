@@ -25,6 +25,7 @@ trap 'exit 1' TERM INT
 scan() {
   local run=$work/$1 port=
   mkdir "$run"
+  : >"$run/log"
   env -i HOME="$work" NUGATE_TLS__CERTIFICATE="$work/certs/server.crt" NUGATE_TLS__KEY="$work/certs/server.key" \
     NUGATE_TLS__VERSION_MIN="$1" "$nugate" serve --listen 127.0.0.1:0 --cache-dir "$run/cache" \
     --upstream http://127.0.0.1:9/v3/index.json >"$run/log" 2>&1 &
