@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+KEEPING = "keepalive_timeout 300s; keepalive_requests 1000000000;"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -12,6 +14,8 @@ class Options:
     open_files: bool = False
     rewrite: bool = False
     sendfile: bool = True
+    # Whether connections are kept for as long as a load needs them.
+    keeping: bool = True
 
 
 def origin(folder: Path, port: int, root: Path) -> str:
@@ -19,6 +23,7 @@ def origin(folder: Path, port: int, root: Path) -> str:
     return _whole(
         folder,
         f"""
+    {KEEPING}
     access_log off;
     sendfile on;
     server {{
@@ -47,6 +52,7 @@ def proxy(
     return _whole(
         folder,
         f"""
+    {KEEPING if options.keeping else ""}
     access_log {folder}/access.log combined buffer=64k flush=1s;
     {sending}
     {files}
@@ -90,8 +96,6 @@ error_log {folder}/error.log;
 events {{ worker_connections 16000; }}
 http {{
     types {{ application/json json; application/octet-stream nupkg; }}
-    keepalive_timeout 300s;
-    keepalive_requests 1000000000;
 {folders}
 {server}
 }}

@@ -3,7 +3,6 @@
 import json
 import re
 import statistics
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +59,14 @@ def save(file: Path, whole: Found) -> None:
 
 def text(case: Found) -> str:
     """A case as aligned columns."""
-    table = _table([case])
+    return aligned(f"{case['name']}: {case['title']}", _table([case]))
+
+
+def aligned(title: str, table: Table) -> str:
+    """A table as aligned columns, below its title."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table)
-    return "\n".join([f"{case['name']}: {case['title']}", *lines, ""])
+    return "\n".join([title, *lines, ""])
 
 
 def markdown(whole: Found) -> str:
@@ -75,13 +78,13 @@ def markdown(whole: Found) -> str:
         by_figures.setdefault(tuple(case["figures"]), []).append(case)
     for cases in by_figures.values():
         head, *rows = _table(cases, titled=True)
-        lines += ["", *map(_line, [head, ["---"] * len(head), *rows])]
+        lines += ["", *ruled(head, rows)]
     return "\n".join(lines) + "\n"
 
 
-def publish(file: Path, content: str) -> None:
+def publish(file: Path, content: str, marks: tuple[str, str] = MARKS) -> None:
     """Puts tables between the marks of a file, or makes a file of them."""
-    begin, end = MARKS
+    begin, end = marks
     whole = file.read_text(encoding="utf-8") if file.exists() else f"{begin}\n{end}\n"
     if begin not in whole or end not in whole:
         raise ValueError(f"{file} has no lines {begin} and {end} to put the tables between")
@@ -89,8 +92,9 @@ def publish(file: Path, content: str) -> None:
     file.write_text(pattern.sub(lambda _: f"{begin}\n{content}{end}", whole, count=1), encoding="utf-8")
 
 
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def ruled(head: list[str], rows: Table) -> list[str]:
+    """A table as lines of markdown."""
+    return [f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows]]
 
 
 def _load(cases: list[Found]) -> str:

@@ -120,7 +120,11 @@ class Nugate(Server):
         command = self.place.pinned("nugate", self.place.cores.server, "serve")
         command += ["--upstream", f"{self.place.origin}/v3/index.json"]
         command += ["--listen", f"127.0.0.1:{self.port}", "--cache-dir", str(self.folder / "cache")]
-        settings = {
+        return Process(command, self.folder / "log", **self.settings(), **self.secrets())
+
+    def settings(self) -> dict[str, str]:
+        """What is not as it is without a configuration."""
+        return {
             "NUGATE_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
             # All clients have one address.
             "NUGATE_CONNECTIONS_PER_CLIENT_MAX": str(CONNECTIONS_MAX),
@@ -128,10 +132,15 @@ class Nugate(Server):
             "NUGATE_CACHE__SIZE_MAX": "1 TiB",
             "NUGATE_CACHE__FREE_MIN": "0 B",
         }
-        if self.tls:
-            settings["NUGATE_TLS__CERTIFICATE"] = str(self.place.certificate)
-            settings["NUGATE_TLS__KEY"] = str(self.place.key)
-        return Process(command, self.folder / "log", **settings)
+
+    def secrets(self) -> dict[str, str]:
+        """Its certificate, for https."""
+        if not self.tls:
+            return {}
+        return {
+            "NUGATE_TLS__CERTIFICATE": str(self.place.certificate),
+            "NUGATE_TLS__KEY": str(self.place.key),
+        }
 
     def is_hit(self, answer: Answer) -> bool:
         return "; hit" in answer.headers.get("Cache-Status", "")

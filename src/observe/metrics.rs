@@ -60,6 +60,7 @@ const ENDS: &[&str] = &[
     "evicted",
     "refused",
     "handshake",
+    "given-up",
     "slow-handshake",
 ];
 const ACCESS: &[&str] = &[
@@ -166,7 +167,7 @@ series! {
     connections_silent = gauge "nugate_connections_silent" []
         "Open client connections that have no request and hold no memory for one: new, or silent for 2 s";
     connections_ended = counters "nugate_connections_ended_total" ["reason"]
-        "Client connections that nugate ended, by reason: silent, slow-head, idle, stalled, evicted, refused, handshake, slow-handshake";
+        "Client connections that nugate ended, by reason: silent, slow-head, idle, stalled, evicted, refused, given-up, handshake, slow-handshake";
     access = counters "nugate_access_total" ["outcome"]
         "Requests while access is restricted, by outcome: known, anonymous, open, challenged, failed, forbidden, limited, busy";
     reloads = counters "nugate_reloads_total" ["outcome"]

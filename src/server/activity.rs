@@ -17,6 +17,10 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// How long a connection that was just accepted has for its first request before it counts as idle.
 const SETTLING: Duration = Duration::from_secs(1);
 
+/// How many more requests of a connection may be given up by its client than were answered. h2 itself
+/// counts those alone that are given up before we look at them (CVE-2023-44487).
+const GIVEN_UP_MAX: usize = 1000;
+
 /// The shortest wait between two looks.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -74,6 +78,8 @@ pub enum Reason {
     Evicted,
     /// Its address has too many connections, none of them idle.
     Refused,
+    /// Its client gave up too many requests that it had made.
+    GivenUp,
     /// Its TLS handshake failed.
     Handshake,
     /// Its TLS handshake took too long.
@@ -90,6 +96,7 @@ impl Reason {
             Self::Stalled => "stalled",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
+            Self::GivenUp => "given-up",
             Self::Handshake => "handshake",
             Self::SlowHandshake => "slow-handshake",
         }
@@ -120,6 +127,7 @@ pub struct Activity {
     moved: AtomicU64,
     requests: AtomicUsize,
     waiting: AtomicUsize,
+    given_up: AtomicUsize,
     closing: AtomicU64,
     evicted: AtomicBool,
     eviction: Notify,
@@ -140,6 +148,7 @@ impl Activity {
             moved: AtomicU64::new(now()),
             requests: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            given_up: AtomicUsize::new(0),
             closing: AtomicU64::new(0),
             evicted: AtomicBool::new(false),
             eviction: Notify::new(),
@@ -193,6 +202,19 @@ impl Activity {
         }
         self.moved();
         self.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A request was answered to its end, or given up before that.
+    pub fn answered(&self, whole: bool) {
+        let before = self.given_up.load(Ordering::Relaxed);
+        if !whole {
+            self.given_up.store(before + 1, Ordering::Relaxed);
+            if before == GIVEN_UP_MAX {
+                self.evict();
+            }
+        } else if before > 0 {
+            self.given_up.store(before - 1, Ordering::Relaxed);
+        }
     }
 
     /// More of a response is asked for, and whether there is any yet.
@@ -276,6 +298,9 @@ impl Activity {
         let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
         let requests = self.requests.load(Ordering::Relaxed);
         let still = since(load(&self.moved));
+        if self.given_up.load(Ordering::Relaxed) > GIVEN_UP_MAX {
+            return Due::Cut(Reason::GivenUp);
+        }
         if requests > 0 {
             let stalled = self.waiting.load(Ordering::Relaxed) < requests;
             return match patience.stall.checked_sub(still) {
@@ -409,6 +434,23 @@ mod tests {
         // What is to be closed anyway is not put to rest first.
         let idle = patience([false, false, true, false]);
         assert_eq!(activity.judge(&idle, true), Due::Close(Reason::Idle));
+    }
+
+    #[test]
+    fn who_gives_up_more_than_is_answered_is_cut() {
+        let never = patience([false; 4]);
+        let activity = Activity::new();
+        activity.begin();
+        for _ in 0..3 * GIVEN_UP_MAX {
+            activity.answered(false);
+            activity.answered(true);
+        }
+        for _ in 0..GIVEN_UP_MAX {
+            activity.answered(false);
+        }
+        assert!(matches!(activity.judge(&never, false), Due::Later(_)));
+        activity.answered(false);
+        assert_eq!(activity.judge(&never, false), Due::Cut(Reason::GivenUp));
     }
 
     #[tokio::test]

@@ -32,6 +32,7 @@ mod tls;
 mod tracked;
 mod trickle;
 mod turnstile;
+mod upload;
 mod v2;
 
 pub use activity::Patience;

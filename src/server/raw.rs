@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, RANGE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED,
+    RANGE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use url::Url;
 
 use crate::observe::CacheStatus;
@@ -20,6 +21,7 @@ use crate::server::body::ResponseBody;
 use crate::server::error::status_of;
 use crate::server::handle::{Answer, insert_warning};
 use crate::server::range::{self, Wanted};
+use crate::server::upload::{Bounded, Fault};
 use crate::server::{own, respond};
 
 /// The longest body of a request, in bytes.
@@ -69,10 +71,12 @@ where
     if let Some(refused) = refusal(generic, route, parts) {
         return own(refused);
     }
+    let body = Bounded::new(body, BODY_MAX, route.pause_max());
+    let fate = body.fate();
     let request = Request {
         method: parts.method.clone(),
         headers: parts.headers.clone(),
-        body: Limited::new(body, BODY_MAX).boxed_unsync(),
+        body: body.boxed_unsync(),
         place,
         whole: parts.version < Version::HTTP_11,
     };
@@ -87,12 +91,25 @@ where
             }
             Answer::new(response, RESOURCE, cache)
         }
-        Err(error) => Answer::new(
-            own::text(status_of(&error), format!("{error}\n")),
-            RESOURCE,
-            error.cache_status(),
-        ),
+        Err(error) => match fate.fault() {
+            Some(fault) => own(faulty(fault, parts.version)),
+            None => Answer::new(
+                own::text(status_of(&error), format!("{error}\n")),
+                RESOURCE,
+                error.cache_status(),
+            ),
+        },
     }
+}
+
+/// The answer to a request whose body did not come to its end, after which nothing can be read.
+fn faulty(fault: Fault, version: Version) -> Response<ResponseBody> {
+    let mut response = own::text(fault.status(), format!("{fault}\n"));
+    if version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 const fn own(response: Response<ResponseBody>) -> Answer {

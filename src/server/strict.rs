@@ -1,7 +1,8 @@
 //! Requests that no honest client sends, refused before anything looks at them.
 //!
 //! hyper refuses what it cannot frame (RFC 9112). What it lets pass although another server on the
-//! way may read it differently is refused here: several hosts, targets of a proxy, bodies of GET.
+//! way may read it differently is refused here: several hosts, targets of a proxy, bodies of GET,
+//! codings beside `chunked`.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -18,7 +19,7 @@ pub const HEADER_COUNT_MAX: usize = 100;
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A method of proxies and of debugging.
+    /// A method of proxies and of debugging, or a word that is none (RFC 9110 section 16.1.1).
     #[error("this method is not served")]
     Method,
     /// RFC 9112 sections 3.2.2 to 3.2.4.
@@ -30,6 +31,12 @@ pub enum Refusal {
     /// RFC 9110 section 9.3.1 allows it.
     #[error("a request of this method must not have a body without a length")]
     Body,
+    /// RFC 9110 section 8.6 allows it. Over HTTP/1, hyper leaves one of several that are the same.
+    #[error("the request gives several lengths of its body")]
+    Length,
+    /// RFC 9112 section 6.1.
+    #[error("the only transfer coding of a request that is understood is chunked, once")]
+    Coding,
     /// RFC 9110 section 15.5.15.
     #[error("the request target is longer than {TARGET_MAX} bytes")]
     LongTarget,
@@ -43,7 +50,8 @@ impl Refusal {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Target | Self::Host | Self::Body => StatusCode::BAD_REQUEST,
+            Self::Target | Self::Host | Self::Body | Self::Length => StatusCode::BAD_REQUEST,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::LongTarget => StatusCode::URI_TOO_LONG,
             Self::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
@@ -55,7 +63,7 @@ impl Refusal {
 /// # Errors
 /// [`Refusal`], also a reason to close the connection.
 pub fn check(parts: &Parts) -> Result<(), Refusal> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) || !is_method(&parts.method) {
         return Err(Refusal::Method);
     }
     if target_length(parts) > TARGET_MAX {
@@ -68,10 +76,16 @@ pub fn check(parts: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Target);
     }
     check_host(parts)?;
-    if is_bodiless(&parts.method) && parts.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Refusal::Body);
+    if parts
+        .headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
+        return Err(Refusal::Length);
     }
-    Ok(())
+    check_coding(parts)
 }
 
 /// Whether the connection is closed after the answer although the request is answered: a body that
@@ -79,6 +93,32 @@ pub fn check(parts: &Parts) -> Result<(), Refusal> {
 pub fn closes(parts: &Parts) -> bool {
     let empty = |value: &http::HeaderValue| value.as_bytes().iter().all(|byte| *byte == b'0');
     is_bodiless(&parts.method) && !parts.headers.get(CONTENT_LENGTH).is_none_or(empty)
+}
+
+/// Whether it could be registered: methods are in capitals, and `get` is not `GET` to everyone.
+fn is_method(method: &Method) -> bool {
+    let fits = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+    method.as_str().bytes().all(fits)
+}
+
+/// What hyper takes for chunked, another server may take for another coding around it.
+fn check_coding(parts: &Parts) -> Result<(), Refusal> {
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(());
+    };
+    if is_bodiless(&parts.method) {
+        return Err(Refusal::Body);
+    }
+    let is_chunked = coding
+        .as_bytes()
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"chunked");
+    if is_chunked && codings.next().is_none() {
+        Ok(())
+    } else {
+        Err(Refusal::Coding)
+    }
 }
 
 const fn is_bodiless(method: &Method) -> bool {
@@ -168,6 +208,39 @@ mod tests {
             request = request.header(HOST, *host);
         }
         request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn chunked_once_or_nothing() {
+        for (method, codings, expected) in [
+            ("PUT", &[][..], Ok(())),
+            ("PUT", &["chunked"], Ok(())),
+            ("PUT", &["Chunked "], Ok(())),
+            ("GET", &["chunked"], Err(Refusal::Body)),
+            ("PUT", &["gzip, chunked"], Err(Refusal::Coding)),
+            ("PUT", &["chunked, chunked"], Err(Refusal::Coding)),
+            ("PUT", &["chunked", "chunked"], Err(Refusal::Coding)),
+            ("PUT", &["identity"], Err(Refusal::Coding)),
+            ("PUT", &[""], Err(Refusal::Coding)),
+        ] {
+            let mut parts = parts(Version::HTTP_11, "/", &["a"]);
+            parts.method = method.parse().unwrap();
+            for coding in codings {
+                let coding = coding.parse().unwrap();
+                parts.headers.append(TRANSFER_ENCODING, coding);
+            }
+            assert_eq!(check(&parts), expected, "{method} {codings:?}");
+        }
+    }
+
+    #[test]
+    fn one_length() {
+        let mut parts = parts(Version::HTTP_2, "https://a/", &[]);
+        for expected in [Ok(()), Err(Refusal::Length)] {
+            let length = http::HeaderValue::from_static("5");
+            parts.headers.append(CONTENT_LENGTH, length);
+            assert_eq!(check(&parts), expected);
+        }
     }
 
     #[test]

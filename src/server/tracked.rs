@@ -15,10 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::server::activity::Activity;
 use crate::server::body::{BodyError, ResponseBody};
 
-/// How much of an upload that nobody reads is taken in, and for how long, so that the client gets
-/// to read why it was refused.
+/// How much of an upload that nobody reads is taken in, for how long in all, and the longest pause
+/// in it, so that the client gets to read why it was refused.
 const LINGER_BYTES: usize = 256 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is taken in of a request before anything is made to read it.
 const AHEAD: usize = 2048;
@@ -132,6 +133,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 pub struct Exchange {
     activity: Arc<Activity>,
     waiting: bool,
+    answered: bool,
 }
 
 impl Exchange {
@@ -141,12 +143,14 @@ impl Exchange {
         Self {
             activity: Arc::clone(activity),
             waiting: true,
+            answered: false,
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.activity.answered(self.answered);
         self.activity.end(self.waiting);
     }
 }
@@ -159,7 +163,8 @@ pub struct Answer {
 
 impl Answer {
     /// `body` ends `exchange`.
-    pub const fn new(body: ResponseBody, exchange: Exchange) -> Self {
+    pub fn new(body: ResponseBody, mut exchange: Exchange) -> Self {
+        exchange.answered = body.is_end_stream();
         Self { body, exchange }
     }
 }
@@ -178,6 +183,7 @@ impl Body for Answer {
         this.exchange
             .activity
             .polled(was_waiting, next.is_pending());
+        this.exchange.answered = matches!(next, Poll::Ready(None)) || this.body.is_end_stream();
         next
     }
 
@@ -239,7 +245,8 @@ impl Drop for Upload {
         if let Some(body) = left.filter(|_| self.lingers) {
             tokio::spawn(tokio::time::timeout(LINGER_TIME, async {
                 let mut body = Limited::new(body, LINGER_BYTES);
-                while let Some(Ok(_)) = body.frame().await {}
+                while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_PAUSE, body.frame()).await {
+                }
             }));
         }
     }

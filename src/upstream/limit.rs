@@ -44,7 +44,8 @@ pub(super) struct Permit {
 pub(super) struct Gate {
     feed: String,
     permits: Places,
-    /// Half of the places: anybody can make up questions, which must not keep packages waiting.
+    /// Half of the places: anybody can make up questions, or keep the body of a request back, which
+    /// must not keep packages waiting.
     questions: Places,
     waiting: Semaphore,
     /// The mutex is fair: without it, waiters wake as a herd and some starve.
@@ -76,7 +77,8 @@ impl Gate {
         self.enter(what, payer, false).await
     }
 
-    /// The same for a question, such as a search: these have at most half of the places.
+    /// The same for a question, such as a search, and a request with a body: these have at most half
+    /// of the places.
     pub(super) async fn admit_question(
         &self,
         what: &str,

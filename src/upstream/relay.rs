@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HOST};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -95,7 +96,12 @@ impl Relay {
     /// Passes a request on and waits for the head of its response.
     pub async fn send(&self, request: Relayed) -> Result<Answered, UpstreamError> {
         let what = describe(&request.method, &request.url);
-        let permit = self.gate.admit(&what, &Payer::Shared).await?;
+        // Clients can keep a body back, and no request without one is to wait for them.
+        let permit = if request.body.is_end_stream() {
+            self.gate.admit(&what, &Payer::Shared).await?
+        } else {
+            self.gate.admit_question(&what, &Payer::Shared).await?
+        };
         let watch = Stopwatch::start();
         let limit = self.options.header_timeout;
         let bodiless = request.method == Method::HEAD;

@@ -16,8 +16,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::company::Company;
+use crate::narrow::Narrow;
 use crate::nugate::{Nugate, USER};
-use crate::upstream::Upstream;
+use crate::proxy;
+use crate::publish::KEY;
+use crate::upstream::{CREDENTIAL, Upstream};
 
 /// Longest run of one client, in seconds.
 const PATIENCE: &str = "300";
@@ -55,6 +58,8 @@ pub enum World {
     Chained,
     /// nugate over http, whose feed is a folder of the same packages.
     Folder,
+    /// nugate over http with a narrow line that eight others use up.
+    Narrow,
 }
 
 impl World {
@@ -73,6 +78,7 @@ impl World {
             Self::Proxied => "https as a user, feed behind a proxy",
             Self::Chained => "http, through another",
             Self::Folder => "http, a folder",
+            Self::Narrow => "http, on a narrow line",
         }
     }
 }
@@ -118,9 +124,11 @@ pub struct Bench {
     /// The clients.
     pub installed: Installed,
     authority: Option<PathBuf>,
-    _nugate: Option<Nugate>,
+    nugate: Option<Nugate>,
     _folder: Option<TempDir>,
     company: Option<Company>,
+    /// Who else uses the line.
+    pub narrow: Option<Narrow>,
 }
 
 impl Bench {
@@ -133,9 +141,12 @@ impl Bench {
     ) -> Self {
         let folder = (world == World::Folder).then(|| folder_of(feed));
         let company = (world == World::Proxied).then(|| Company::start(feed));
-        let upstream = company
-            .as_ref()
-            .map_or(upstream, |company| &company.upstream);
+        let narrow = (world == World::Narrow).then(|| Narrow::start(feed));
+        let upstream = match (&company, &narrow) {
+            (Some(company), _) => &company.upstream,
+            (_, Some(narrow)) => &narrow.upstream,
+            (None, None) => upstream,
+        };
         let nugate = match (world, &folder) {
             (World::Direct, _) => None,
             (_, Some(dir)) => Some(Nugate::over(dir.path())),
@@ -144,19 +155,24 @@ impl Bench {
                 let more = company.as_ref().map_or_else(Vec::new, Company::settings);
                 Some(Nugate::guarded(&upstream.index, more))
             }
+            (World::Narrow, _) => Some(Nugate::with(&upstream.index, Narrow::settings())),
             (World::Chained, _) => Some(Nugate::behind(Nugate::open(&upstream.index))),
             (World::Plain | World::Folder, None) => Some(Nugate::open(&upstream.index)),
         };
         let source = nugate.as_ref().map_or(&upstream.index, |n| &n.source);
+        if let Some(narrow) = &narrow {
+            narrow.crowd(source);
+        }
         Self {
             world,
             source: source.clone(),
             upstream: Arc::clone(upstream),
             installed: installed.clone(),
             authority: nugate.as_ref().and_then(|n| n.authority.clone()),
-            _nugate: nugate,
+            nugate,
             _folder: folder,
             company,
+            narrow,
         }
     }
 
@@ -253,9 +269,34 @@ impl Bench {
         Ok(answer.contains(&format!("\"{version}\"")))
     }
 
-    /// What is wrong with any request to the proxy so far, if there is one.
+    /// What is wrong with any request to the proxy so far, if there is one, and with what nugate
+    /// wrote of itself: no secret is in it, of whomever.
     pub fn audit_proxy(&self) -> Result<(), Failure> {
-        self.company.as_ref().map_or(Ok(()), Company::audit)
+        self.company.as_ref().map_or(Ok(()), Company::audit)?;
+        let Some(nugate) = &self.nugate else {
+            return Ok(());
+        };
+        let log = fs::read_to_string(&nugate.log).map_err(|error| error.to_string())?;
+        if log.is_empty() {
+            return Err("nugate wrote no log".to_owned());
+        }
+        let (_, password, basic) = CREDENTIAL;
+        let of_proxy = proxy::basic(proxy::USER);
+        let secrets = [
+            password,
+            basic,
+            USER.1,
+            BASIC,
+            KEY,
+            proxy::USER.1,
+            &of_proxy,
+        ];
+        // Without the word `Basic`, which is no secret.
+        let bare = |secret: &&str| log.contains(secret.trim_start_matches("Basic "));
+        match secrets.iter().find(|secret| bare(secret)) {
+            Some(secret) => Err(format!("{secret} is in the log of nugate")),
+            None => Ok(()),
+        }
     }
 
     /// Fails unless nugate has asked its feed for V2 documents of each kind that the clients ask for.
@@ -274,6 +315,17 @@ impl Bench {
             Some(kind) => Err(format!("no {kind} was asked of the other nugate")),
             None => Ok(()),
         }
+    }
+
+    /// How often nugate was asked for a resource, by the name that its metrics have for it.
+    pub fn asked(&self, resource: &str) -> Result<u64, Failure> {
+        let label = format!("resource=\"{resource}\"");
+        let metrics = self.get("/metrics")?;
+        let counts = metrics
+            .lines()
+            .filter(|line| line.starts_with("nugate_requests_total{") && line.contains(&label))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(counts.sum())
     }
 
     /// The source's answer, asked by the test itself.

@@ -7,7 +7,7 @@ use crate::bench::{Bench, Failure, Identity, World};
 use crate::case::{expect, refused};
 use crate::feed::{CLASSIC, MODERN, closure};
 
-const NUGET7: &[&str] = &["nuget7.sh"];
+pub const NUGET7: &[&str] = &["nuget7.sh"];
 
 /// What a client installs that knows `SemVer` 2.0.0.
 pub fn modern() -> Vec<Identity> {
@@ -134,15 +134,27 @@ pub fn stranger(bench: &Bench, home: &Path) -> Result<(), Failure> {
 }
 
 pub fn dotnet(bench: &Bench, home: &Path) -> Result<(), Failure> {
-    let text = "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup>\
+    restore_project(bench, home, "closure.app", "[2.0.0]").map(drop)
+}
+
+/// Restores a project that refers to this package by `dotnet`; what was said.
+pub fn restore_project(
+    bench: &Bench,
+    home: &Path,
+    id: &str,
+    versions: &str,
+) -> Result<String, Failure> {
+    let text = format!(
+        "<Project Sdk=\"Microsoft.NET.Sdk\"><PropertyGroup>\
         <TargetFramework>netstandard2.0</TargetFramework>\
         <DisableImplicitFrameworkReferences>true</DisableImplicitFrameworkReferences>\
         </PropertyGroup><ItemGroup>\
-        <PackageReference Include=\"closure.app\" Version=\"[2.0.0]\" />\
-        </ItemGroup></Project>";
+        <PackageReference Include=\"{id}\" Version=\"{versions}\" />\
+        </ItemGroup></Project>"
+    );
     fs::write(home.join("app.csproj"), text).map_err(|error| error.to_string())?;
     let args = ["restore", "app.csproj", "--source", &bench.source];
-    bench.run(home, &["dotnet49.sh"], &args).map(drop)
+    bench.run(home, &["dotnet49.sh"], &args)
 }
 
 pub fn download(bench: &Bench, home: &Path) -> Result<(), Failure> {

@@ -5,8 +5,8 @@
 //! whose `clients/` has their wrappers), `NGTEST_BIN` (program to test), `NGTEST_DIRECT` (clients
 //! ask the feed itself, to prove the feed), `NGTEST_ONLY` (part of the lines to run).
 //! The cases run in each of the worlds that they name: over http, over https, as a user, through
-//! another nugate, with the feed behind a proxy, and with nugate in front of a folder. One line per case and world, and a closing
-//! line `N passed, M failed`.
+//! another nugate, with the feed behind a proxy, with nugate in front of a folder, and on a
+//! narrow line that others use up. One line per case and world, and a closing line `N passed, M failed`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,7 @@ mod case;
 mod company;
 mod feed;
 mod install;
+mod narrow;
 mod nugate;
 #[path = "../it/support/port.rs"]
 mod port;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             World::Proxied,
             World::Chained,
             World::Folder,
+            World::Narrow,
         ]
     };
     let feed = feed::feed().guarded_by(publish::KEY);

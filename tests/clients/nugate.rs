@@ -23,6 +23,8 @@ pub struct Nugate {
     pub source: String,
     /// Certificate of the private authority that its own certificate is of, if it speaks https.
     pub authority: Option<PathBuf>,
+    /// What it says of itself, more than it does by default.
+    pub log: PathBuf,
     _dir: TempDir,
     /// The one that is its feed.
     behind: Option<Box<Self>>,
@@ -52,6 +54,13 @@ impl Nugate {
         outer
     }
 
+    /// Over http, open to everyone, with these settings besides; shows its feed the credential.
+    pub fn with(upstream: &str, more: Settings) -> Self {
+        let mut settings = credential();
+        settings.extend(more);
+        Self::start(TempDir::new().unwrap(), upstream, None, settings)
+    }
+
     /// Over https, with a certificate of its own making.
     pub fn tls(upstream: &str) -> Self {
         let dir = TempDir::new().unwrap();
@@ -79,14 +88,16 @@ impl Nugate {
 
     fn start(dir: TempDir, upstream: &str, authority: Option<PathBuf>, settings: Settings) -> Self {
         let program = program();
+        let log = dir.path().join("log");
         let mut process = without_proxies(&program)
             .args(["serve", "--upstream", upstream, "--listen", "127.0.0.1:0"])
             .arg("--cache-dir")
             .arg(dir.path().join("cache"))
-            .env("NUGATE_LOG__LEVEL", "error")
+            .env("NUGATE_LOG__LEVEL", "debug")
             .envs(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -113,6 +124,7 @@ impl Nugate {
             process,
             source,
             authority,
+            log,
             _dir: dir,
             behind: None,
         }

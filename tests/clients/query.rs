@@ -66,6 +66,17 @@ pub fn signatures(bench: &Bench, home: &Path) -> Result<(), Failure> {
     expect(&said, &bench.source.replace("/v3/index.json", "/"))
 }
 
+/// An old client refuses every package of a source whose signatures it does not accept.
+pub fn signatures58(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let resource = "repository_signatures";
+    let before = bench.asked(resource)?;
+    install(bench, home, EXE58, &bench.source, MODERN)?;
+    if bench.asked(resource)? == before {
+        return Err("it did not ask for them".to_owned());
+    }
+    Ok(())
+}
+
 pub fn no_signatures(bench: &Bench, home: &Path) -> Result<(), Failure> {
     let said = bench.run(home, NUGET7, &["sigs", &bench.source]);
     refused(&said, "no RepositorySignatures resource")

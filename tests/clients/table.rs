@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::bench::{Bench, Failure, Identity, World};
 use crate::case::Case;
 use crate::install::{self, big, classic, core, modern, nothing};
-use crate::{publish, query};
+use crate::{narrow, publish, query};
 
 /// Debian's NuGet, which lies where its package puts it.
 const V2_ONLY: &str = "/usr/bin/nuget";
@@ -113,7 +113,7 @@ pub const CASES: &[Case] = &[
     case(
         "dotnet 2.2 restores the closure",
         "dotnet8/sdk",
-        WITH_USER,
+        BY_PROXY,
         install::dotnet,
         modern,
     ),
@@ -230,6 +230,13 @@ pub const CASES: &[Case] = &[
         nothing,
     ),
     case(
+        "nuget.exe 5.8.0 reads repository signatures and installs the closure",
+        "nuget-5.8.0.exe",
+        &[World::Tls],
+        query::signatures58,
+        modern,
+    ),
+    case(
         "NuGet 7.6 sees no repository signatures",
         "nuget7",
         &[World::Plain],
@@ -333,5 +340,19 @@ pub const CASES: &[Case] = &[
         &[World::Plain, World::Tls, World::Chained],
         publish::exe28,
         nothing,
+    ),
+    case(
+        "NuGet 7.6 restores beside eight greedy clients",
+        "nuget7",
+        &[World::Narrow],
+        narrow::restore,
+        narrow::parts,
+    ),
+    case(
+        "dotnet 2.2 restores beside eight greedy clients",
+        "dotnet8/sdk",
+        &[World::Narrow],
+        narrow::dotnet,
+        narrow::parts,
     ),
 ];

@@ -4,7 +4,7 @@
 //! - connections that say nothing, dawdle, idle or take nothing are ended, each counted as what it is
 //! - a client that waits for us is never ended
 //! - with too many connections, idle ones make room; a client with too many loses its own
-//! - HTTP/2: foreign hosts, long headers, resets without end
+//! - HTTP/2: foreign hosts, long headers, resets without end, before and after a request is under way
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::Method;
 use nugate::demo::{ExampleFeed, Package};
 use nugate::server::Patience;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::client;
@@ -127,6 +127,7 @@ fn hosts_and_targets() -> Vec<Row> {
         ("OPTIONS star", 400, line("OPTIONS *")),
         ("CONNECT", 405, line("CONNECT localhost:80")),
         ("TRACE", 405, line("TRACE /-/health")),
+        ("method in small letters", 405, line("get /-/health")),
         (
             "long target",
             414,
@@ -146,6 +147,11 @@ fn lengths_and_codings() -> Vec<Row> {
     let length_last = empty.replace("chunked\r\n", "chunked\r\ncontent-length: 5\r\n");
     let two_codings = with("transfer-encoding: chunked\r\ntransfer-encoding: identity");
     let in_http10 = with("transfer-encoding: chunked").replace("1.1", "1.0");
+    let put = |codings: &str| {
+        chunked("0\r\n\r\n")
+            .replace("chunked", codings)
+            .replace("GET", "PUT")
+    };
     let endless = "fffffffffffffffff\r\nhello\r\n0\r\n\r\n";
     vec![
         ("length and coding", 400, length_first),
@@ -187,6 +193,14 @@ fn lengths_and_codings() -> Vec<Row> {
             with("transfer-encoding : chunked"),
         ),
         ("coding in HTTP/1.0", 400, in_http10),
+        ("coding around chunked", 501, put("gzip, chunked")),
+        ("identity around chunked", 501, put("identity, chunked")),
+        ("chunked twice", 501, put("chunked, chunked")),
+        (
+            "chunked on two lines",
+            501,
+            put("chunked\r\ntransfer-encoding: chunked"),
+        ),
     ]
 }
 
@@ -461,43 +475,55 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn resets_without_end_are_ended() {
-    let world = world(|_| {}).await;
-    let mut stream = TcpStream::connect(world.addr).await.unwrap();
+/// A connection that begins with HTTP/2 at once.
+async fn http2(addr: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
     let preface = [
         &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
         &frame(4, 0, 0, b""),
     ]
     .concat();
     stream.write_all(&preface).await.unwrap();
+    stream
+}
+
+/// Reads frames up to one of this kind; its payload.
+async fn payload_of(kind: u8, reading: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    loop {
+        let mut head = [0; 9];
+        reading.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        reading.read_exact(&mut payload).await?;
+        if head[3] == kind {
+            return Ok(payload);
+        }
+    }
+}
+
+/// The payload of `RST_STREAM` that gives a request up.
+const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_without_end_are_ended() {
+    let world = world(|_| {}).await;
+    let mut stream = http2(world.addr).await;
     let (mut reading, mut writing) = stream.split();
     // GET http /, with a literal authority; each request is reset at once.
     let request = [&[0x82, 0x86, 0x84, 0x41, 9][..], b"localhost"].concat();
     let attack = async {
         for number in 0..5000 {
             let id = 2 * number + 1;
-            let pair = [
-                frame(1, 5, id, &request),
-                frame(3, 0, id, &8_u32.to_be_bytes()),
-            ];
+            let pair = [frame(1, 5, id, &request), frame(3, 0, id, &CANCEL)];
             if writing.write_all(&pair.concat()).await.is_err() {
                 break;
             }
         }
     };
     let watching = async {
-        loop {
-            let mut head = [0; 9];
-            reading.read_exact(&mut head).await.unwrap();
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            reading.read_exact(&mut payload).await.unwrap();
-            // GOAWAY: the last stream, then why.
-            if head[3] == 7 {
-                return (payload[4..8].to_vec(), payload[8..].to_vec());
-            }
-        }
+        // GOAWAY: the last stream, then why.
+        let payload = payload_of(7, &mut reading).await.unwrap();
+        (payload[4..8].to_vec(), payload[8..].to_vec())
     };
     let ((), (why, text)) = tokio::join!(attack, watching);
     // ENHANCE_YOUR_CALM
@@ -507,5 +533,42 @@ async fn resets_without_end_are_ended() {
         "{}",
         String::from_utf8_lossy(&text)
     );
+    assert_eq!(get(world.addr, "/-/health", &[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_given_up_without_end_are_ended() {
+    let world = world(|_| {}).await;
+    world.up.on(UPSTREAM).hang();
+    let mut stream = http2(world.addr).await;
+    let request = [
+        &[0x82, 0x86, 0x41, 9][..],
+        b"localhost",
+        // A path that is not in the table.
+        &[0x04, u8::try_from(LARGE.len()).unwrap()],
+        LARGE.as_bytes(),
+    ]
+    .concat();
+    let (mut reading, mut writing) = stream.split();
+    let mut made = 0;
+    // Each is under way before it is given up: the answer to a ping comes behind it.
+    let attack = async {
+        loop {
+            let ids = (0..10_u32).map(|number| 2 * (made + number) + 1);
+            let asked = ids.clone().map(|id| frame(1, 5, id, &request));
+            let asked: Vec<u8> = asked.chain([frame(6, 0, 0, &[0; 8])]).flatten().collect();
+            writing.write_all(&asked).await?;
+            payload_of(6, &mut reading).await?;
+            let reset: Vec<u8> = ids.flat_map(|id| frame(3, 0, id, &CANCEL)).collect();
+            writing.write_all(&reset).await?;
+            made += 10;
+            if made > 5000 {
+                return Ok::<_, std::io::Error>(());
+            }
+        }
+    };
+    assert!(attack.await.is_err(), "the connection stays open");
+    assert!((1000..2000).contains(&made), "{made}");
+    assert_eq!(ended(&world, "given-up"), 1);
     assert_eq!(get(world.addr, "/-/health", &[]).await.status, 200);
 }

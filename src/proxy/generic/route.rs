@@ -1,5 +1,7 @@
 //! Where a generic route leads, and what it lets through.
 
+use std::time::Duration;
+
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, ETAG, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, SET_COOKIE, VIA,
@@ -51,14 +53,25 @@ pub struct RouteOptions {
 pub struct Route {
     pub(super) options: RouteOptions,
     pub(super) relay: Relay,
+    pause_max: Duration,
 }
 
 impl Route {
     /// A route that has asked nothing yet; `upstream` has its limits, and the hosts whose redirects
     /// are followed instead of being passed on.
     pub fn new(options: RouteOptions, upstream: FeedOptions) -> Result<Self, UpstreamError> {
+        let pause_max = upstream.idle_timeout;
         let relay = Relay::new(upstream)?;
-        Ok(Self { options, relay })
+        Ok(Self {
+            options,
+            relay,
+            pause_max,
+        })
+    }
+
+    /// The longest wait between two pieces of a body, in either direction.
+    pub const fn pause_max(&self) -> Duration {
+        self.pause_max
     }
 
     /// Its settings.

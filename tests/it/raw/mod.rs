@@ -3,12 +3,14 @@
 //! - what is kept and for how long follows the response's own fields; ages are told
 //! - requests that may share an answer cost one question, others one each
 //! - what concerns one connection ends here, in both directions; credentials stay with us
+//! - a body that a client keeps back, or that cannot be read, is the client's fault
 //! - an outage is ridden out where the response does not forbid it
 
 mod outage;
 mod passing;
 mod sharing;
 mod storing;
+mod uploads;
 
 use std::time::Duration;
 
