@@ -49,6 +49,7 @@ mod shapes;
 mod shutdown;
 mod slow;
 mod stale;
+mod stock;
 mod strict;
 mod support;
 mod tidy;
