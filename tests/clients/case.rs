@@ -77,7 +77,9 @@ impl Case {
 /// is kept twice.
 const fn rounds(world: World, has_packages: bool) -> &'static [&'static str] {
     match world {
-        World::Guarded | World::Proxied | World::Folder => &["first"],
+        World::Guarded | World::Proxied | World::Folder | World::Warmed | World::Imported => {
+            &["first"]
+        }
         World::Tls | World::Chained if !has_packages => &["first"],
         World::Direct | World::Plain | World::Tls | World::Chained => &["first", "second"],
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::bench::said;
 use crate::upstream::CREDENTIAL;
 
 /// The one user of a guarded nugate, who may also push.
@@ -23,7 +24,7 @@ pub struct Nugate {
     pub source: String,
     /// Certificate of the private authority that its own certificate is of, if it speaks https.
     pub authority: Option<PathBuf>,
-    _dir: TempDir,
+    dir: TempDir,
     /// The one that is its feed.
     behind: Option<Box<Self>>,
 }
@@ -50,6 +51,20 @@ impl Nugate {
         let mut outer = Self::start(dir, &source, None, Vec::new());
         outer.behind = Some(Box::new(inner));
         outer
+    }
+
+    /// Over http, open to everyone, with these settings besides; shows its feed the credential.
+    pub fn with(upstream: &str, more: Settings) -> Self {
+        let mut settings = credential();
+        settings.extend(more);
+        Self::start(TempDir::new().unwrap(), upstream, None, settings)
+    }
+
+    /// Runs a command on its cache.
+    pub fn command(&self, arguments: &[&str]) {
+        let cache = self.dir.path().join("cache");
+        let cache = ["--cache-dir", cache.to_str().unwrap()];
+        command(&[arguments, &cache].concat());
     }
 
     /// Over https, with a certificate of its own making.
@@ -113,7 +128,7 @@ impl Nugate {
             process,
             source,
             authority,
-            _dir: dir,
+            dir,
             behind: None,
         }
     }
@@ -126,6 +141,13 @@ impl Drop for Nugate {
         // The one behind ends after this one, which still may ask it.
         drop(self.behind.take());
     }
+}
+
+/// Runs a command that must succeed.
+pub fn command(arguments: &[&str]) {
+    let mut command = without_proxies(&program());
+    let said = said(command.args(arguments).stdin(Stdio::null()));
+    said.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
 }
 
 /// Starts from an environment in which the machine's own proxies are not named.
