@@ -16,20 +16,27 @@ use crate::nuget::resource::DocRule;
 use crate::nuget::route;
 use crate::observe::CacheStatus;
 use crate::proxy::engine::Engine;
-use crate::proxy::{Body, Error, Proxy, Reply, Request};
+use crate::proxy::{Body, Error, Proxy, Reply, Request, offload};
 
 /// Keys read at a time.
 const PAGE: u64 = 4096;
 
-/// Most keys that are looked at: some 100 MB of ids and versions.
-const KEYS_MAX: usize = 500_000;
+/// Most packages that are searched: they take some 50 MB of memory.
+const PACKAGES_MAX: usize = 50_000;
 
-/// What was in stock when the store held so many entries and bytes.
-pub(super) struct Stocks(moka::future::Cache<(u64, u64), Arc<Stock<Stored>>>);
+/// How long stock that was taken counts: whoever searches cannot have the index read all the time.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// How long it is kept in memory when nobody searches.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// What was in stock, by the period of [`FRESH`] in which it was taken.
+pub(super) struct Stocks(moka::future::Cache<u64, Arc<Stock<Stored>>>);
 
 impl Default for Stocks {
     fn default() -> Self {
-        Self(moka::future::Cache::new(1))
+        let cache = moka::future::Cache::builder().max_capacity(1);
+        Self(cache.time_to_idle(IDLE).build())
     }
 }
 
@@ -74,11 +81,15 @@ impl Proxy {
         let Some(stock) = self.0.stock().await else {
             return Err(error);
         };
-        let finding = if completes {
-            stock.complete(query)
-        } else {
-            stock.search(query)
+        let (searched, query) = (Arc::clone(&stock), query.to_owned());
+        let find = move || {
+            if completes {
+                searched.complete(&query)
+            } else {
+                searched.search(&query)
+            }
         };
+        let finding = offload(stock.bytes(), "searching what is stored", find).await?;
         // That there is nothing, the feed alone can say.
         if finding.is_empty() {
             return Err(error);
@@ -91,25 +102,21 @@ impl Proxy {
 impl Engine {
     /// The packages of this feed that are stored; `None` when the index cannot say.
     async fn stock(&self) -> Option<Arc<Stock<Stored>>> {
-        let totals = self.store.totals();
-        let state = (totals.entries, totals.bodies_bytes);
-        self.stocks
-            .0
-            .optionally_get_with(state, self.take_stock())
-            .await
+        let period = self.clock.now().as_millis() / FRESH.as_secs() / 1000;
+        let stocks = &self.stocks.0;
+        stocks.optionally_get_with(period, self.take_stock()).await
     }
 
     async fn take_stock(&self) -> Option<Arc<Stock<Stored>>> {
         let prefix = format!("{}/flat/", self.feed.name());
-        let (mut packages, mut after, mut seen) = (Vec::new(), String::new(), 0);
-        while seen < KEYS_MAX {
+        let (mut packages, mut after) = (Vec::new(), String::new());
+        while packages.len() < PACKAGES_MAX {
             let rows = self.store.rows(&prefix, &after, PAGE).await;
             let rows = rows
                 .map_err(|error| self.store_failed("index", &error))
                 .ok()?;
             let Some(last) = rows.last() else { break };
             last.key.as_str().clone_into(&mut after);
-            seen += rows.len();
             let package = |row: &crate::store::Row| {
                 let (_, target) = route::read_key(&row.key)?;
                 let is_package = target.rule.name == "nupkg";

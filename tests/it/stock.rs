@@ -2,6 +2,7 @@
 //!
 //! - packages are found by words of their ids, described by their manifests, and only those that are
 //!   stored; which versions count is as the request says
+//! - of many results only the first are described; types of packages do not count
 //! - completion of ids finds the same; the versions of an id are those of its stored list
 //! - the same search asked before is the better answer; where nothing is found, the failure is told
 //! - offline, of a feed that fails, of one that is left alone, and of one feed among several
@@ -9,6 +10,7 @@
 
 use nugate::demo::{ExampleFeed, Package};
 use nugate::policy::class::Network;
+use serde_json::json;
 
 use crate::feeds::texts;
 use crate::support::client::Response;
@@ -85,6 +87,35 @@ async fn what_is_stored_is_found_while_the_feed_is_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_many_results_the_first_are_described() {
+    let ids: Vec<String> = (0..101)
+        .map(|number| format!("Many.P{number:03}"))
+        .collect();
+    let package = |id: &String| Package::new(id, "1.0.0").described("Described.");
+    let mut world = World::new(ExampleFeed::new(ids.iter().map(package)).unwrap()).await;
+    for id in ids.iter().map(|id| id.to_lowercase()) {
+        let path = format!("flat/{id}/1.0.0/{id}.1.0.0.nupkg");
+        assert_eq!(world.get(&path).await.status, 200);
+    }
+    world.quiet().await;
+    world.up.down().await;
+    // Of what type a package is, its key does not tell.
+    let found = world
+        .get("query?q=many&take=200&packageType=DotnetTool")
+        .await;
+    assert_eq!(texts(&found, "data").len(), 101);
+    let document = found.json();
+    let shown = |at: usize| {
+        (
+            &document["data"][at]["id"],
+            &document["data"][at]["description"],
+        )
+    };
+    assert_eq!(shown(99), (&json!("Many.P099"), &json!("Described.")));
+    assert_eq!(shown(100), (&json!("many.p100"), &json!("")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_later_is_found_too() {
     let mut world = world().await;
     world.up.down().await;
@@ -93,6 +124,7 @@ async fn what_is_stored_later_is_found_too() {
     let path = "flat/some.other/1.0.0/some.other.1.0.0.nupkg";
     assert_eq!(stored(&world, path).await.status, 200);
     world.up.down().await;
+    world.later(10);
     let found = world.get("query?q=other").await;
     assert_eq!(texts(&found, "data"), ["Some.Other"]);
 }

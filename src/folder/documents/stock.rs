@@ -25,6 +25,9 @@ use crate::nuget::version::PackageVersion;
 /// Packages of an answer whose manifests are read; the others are told by id and version.
 pub const DESCRIBED_MAX: usize = 100;
 
+/// Bytes of memory for a package of which only id and version are known.
+const RELEASE: usize = 1024;
+
 /// Packages by id and version, and what names the archive of each.
 #[derive(Debug)]
 pub struct Stock<T> {
@@ -68,6 +71,11 @@ impl<T: Copy> Stock<T> {
             inventory: Inventory::new(bare.collect::<Vec<_>>()),
             archives,
         }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.inventory.len() * RELEASE
     }
 
     /// What a search with this query finds.
