@@ -2,48 +2,24 @@
 # The image of deploy/docker: built from a program by buildah without a registry, looked at, and run as its user.
 # image.sh NUGATE
 #
-# The last line is "N passed, M failed"; where buildah cannot build here, that is said and nothing is counted. No set -e:
-# each check is counted.
+# The last line is "N passed, M failed"; where buildah cannot build here, that is said and nothing is counted.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+. tests/checks.sh
 nugate=$(realpath "$1")
 export BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
-passed=0
-failed=0
 name=localhost/nugate-test-$$
 port=$((20000 + $$ % 20000))
-log=$(mktemp)
 container=
 serving=
 
 clean_up() {
-  [ -n "$serving" ] && kill "$serving" 2>/dev/null
+  [ -n "$serving" ] && kill -- "-$serving" 2>/dev/null
   wait
   [ -n "$container" ] && buildah rm "$container" >/dev/null
   buildah rmi "$name" >/dev/null 2>&1
-  rm -f "$log"
+  rm -rf "$place"
 }
 trap clean_up EXIT
-
-finish() {
-  echo "$passed passed, $failed failed"
-  [ "$failed" -eq 0 ]
-  exit
-}
-
-# What a check is called, and the command that must succeed.
-check() {
-  if "${@:2}" >"$log" 2>&1; then
-    passed=$((passed + 1))
-    echo "ok $1"
-  else
-    failed=$((failed + 1))
-    echo "FAIL $1"
-    cat "$log"
-  fi
-}
-
-# What a check is called, what is expected, and what there is.
-same() { check "$1: $2" [ "$3" = "$2" ]; }
 
 inside() { buildah run "$container" -- /usr/bin/nugate "$@"; }
 
@@ -74,7 +50,8 @@ check "$size MB are no more than 40" [ "$size" -le 40 ]
 check "there is no shell" [ -z "$(find "$root" -name '*sh' -type f -perm /111)" ]
 check "it runs" inside --version
 check "a proxy and a feed work in it" inside demo
-inside serve --listen "127.0.0.1:$port" >"$log.serve" 2>&1 &
+# In a session of its own, so that its end is the end of all that buildah starts.
+setsid buildah run "$container" -- /usr/bin/nugate serve --listen "127.0.0.1:$port" >"$place/serves" 2>&1 &
 serving=$!
 for _ in $(seq 100); do
   inside health --listen "127.0.0.1:$port" >/dev/null 2>&1 && break
@@ -82,7 +59,6 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 check "its health check finds it alive" inside health --listen "127.0.0.1:$port"
-check "its cache can be written" grep -q "0 B in 0 documents" "$log.serve"
-check "nothing is wrong with the cache" bash -c '! grep -q ERROR "$1"' - "$log.serve"
-rm -f "$log.serve"
+check "its cache can be written" grep -q "0 B in 0 documents" "$place/serves"
+check "nothing is wrong with the cache" bash -c '! grep -q ERROR "$1"' - "$place/serves"
 finish

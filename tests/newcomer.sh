@@ -9,13 +9,11 @@
 # NGTEST_SHARED, NGTEST_CLIENTS  as for tests/clients: with them NuGet 7.6 restores, else curl gets a package
 # CARGO_HOME                     a registry to share; by default an empty one
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+. tests/checks.sh
 repository=$PWD
 built=${1:+$(realpath "$1")}
 shared=$(realpath -m "${NGTEST_SHARED:-../shared}")
 clients=$(realpath -m "${NGTEST_CLIENTS:-target/clients}")
-place=$(mktemp -d)
-passed=0
-failed=0
 pids=()
 
 clean_up() {
@@ -25,26 +23,20 @@ clean_up() {
 }
 trap clean_up EXIT
 
-finish() {
-  echo "$passed passed, $failed failed"
-  [ "$failed" -eq 0 ]
-  exit
-}
-
 now() { date +%s%N; }
 
-# What a part is called, and the command that must succeed; says how long it took. What it prints is in $place/said.
+# What a part is called, and the command that must succeed; says how long it took. What it prints is in $log.
 part() {
   local begin milliseconds
   begin=$(now)
-  if "${@:2}" >"$place/said" 2>&1; then
+  if "${@:2}" >"$log" 2>&1; then
     milliseconds=$((($(now) - begin) / 1000000))
     passed=$((passed + 1))
     printf '%8d.%01d s  %s\n' $((milliseconds / 1000)) $((milliseconds % 1000 / 100)) "$1"
   else
     failed=$((failed + 1))
     echo "FAILED $1: ${*:2}"
-    tail -n 20 "$place/said"
+    tail -n 20 "$log"
     finish
   fi
 }
@@ -87,7 +79,7 @@ for expected in 'cargo run --release -- demo' 'cargo run --release'; do
   }
 done
 part "${commands[0]}${built:+, built}" bash -c "${commands[0]}"
-grep -E '^(cold|warm):|byte for byte' "$place/said"
+grep -E '^(cold|warm):|byte for byte' "$log"
 part "the same again" bash -c "${commands[0]}"
 
 bash -c "exec ${commands[0]} --keep" >"$place/feed" 2>&1 &
