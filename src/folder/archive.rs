@@ -4,7 +4,7 @@
 //! inflated than the caller allows.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -62,11 +62,11 @@ pub(super) fn open(path: &Path) -> io::Result<(File, FileStamp)> {
 }
 
 /// A package archive that is open.
-pub(super) struct Archive(ZipArchive<BufReader<File>>);
+pub(super) struct Archive<R>(ZipArchive<BufReader<R>>);
 
-impl Archive {
+impl<R: Read + Seek> Archive<R> {
     /// Reads the central directory.
-    pub(super) fn new(file: File) -> Result<Self, ArchiveError> {
+    pub(super) fn new(file: R) -> Result<Self, ArchiveError> {
         Ok(Self(ZipArchive::new(BufReader::new(file))?))
     }
 

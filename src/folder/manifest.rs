@@ -57,7 +57,7 @@ pub(super) struct Manifest {
     pub(super) require_license_acceptance: bool,
     /// Oldest client that can use it.
     pub(super) min_client_version: String,
-    /// Names of its package types; at least one.
+    /// Names of its package types; none where they are not known.
     pub(super) types: Vec<String>,
     /// What it needs, by framework.
     pub(super) groups: Vec<Group>,
@@ -147,6 +147,34 @@ impl Manifest {
             types: types(metadata),
             groups,
         })
+    }
+
+    /// What the name of a package tells; types are not known.
+    pub(super) fn bare(key: PackageId, version: PackageVersion) -> Self {
+        let text = version.as_str().to_owned();
+        Self {
+            id: key.as_str().to_owned(),
+            semver2: is_semver2(&text),
+            full: text,
+            key,
+            version,
+            title: String::new(),
+            authors: String::new(),
+            owners: String::new(),
+            description: String::new(),
+            summary: String::new(),
+            language: String::new(),
+            tags: Vec::new(),
+            project_url: String::new(),
+            icon_url: String::new(),
+            license_url: String::new(),
+            license_expression: String::new(),
+            extras: Extras::default(),
+            require_license_acceptance: false,
+            min_client_version: String::new(),
+            types: Vec::new(),
+            groups: Vec::new(),
+        }
     }
 
     /// Whether it is a prerelease.

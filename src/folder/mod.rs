@@ -35,6 +35,7 @@ use path::{Part, Wanted};
 use watch::{View, Watcher};
 
 pub use body::Body;
+pub use documents::{Description, Finding, Stock, completed_id};
 
 /// Host of all URLs of folders.
 const HOST: &str = "https://folder.invalid";

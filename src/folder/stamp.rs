@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// Length, times and number of a file: another content has another stamp, unless somebody takes
 /// pains to forge it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FileStamp {
     /// Length in bytes.
     pub(super) size: u64,

@@ -25,6 +25,7 @@ use crate::proxy::outdated::{Outdated, outdated_note};
 use crate::proxy::parts::Parts;
 use crate::proxy::silence::Silence;
 use crate::proxy::stated::StatedDigests;
+use crate::proxy::stock::Stocks;
 use crate::proxy::views::Views;
 use crate::store::{Finished, Store, StoreError, StoreErrorKind};
 use crate::upstream::{ClientIdentity, Feed, Fetch, Fetched, Kind, UpstreamError, authority};
@@ -55,6 +56,7 @@ pub(super) struct Engine {
     pub(super) backoff: Backoff,
     pub(super) silence: Silence,
     pub(super) stated: StatedDigests,
+    pub(super) stocks: Stocks,
     pub(super) outdated: Outdated,
     pub(super) parts: Parts,
     pub(super) verifiers: Verifiers,
@@ -90,6 +92,7 @@ impl Engine {
             backoff: Backoff::default(),
             silence: Silence::default(),
             stated: StatedDigests::default(),
+            stocks: Stocks::default(),
             outdated: Outdated::new(&outdated.unwrap_or_default()),
             parts: Parts::default(),
             verifiers: Verifiers::default(),

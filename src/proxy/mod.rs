@@ -33,6 +33,7 @@ mod settle;
 mod silence;
 mod standing;
 mod stated;
+mod stock;
 mod verify;
 mod views;
 
@@ -116,7 +117,12 @@ impl Proxy {
             };
             result = self.walk(request, &key, Some(lost)).await;
         }
-        result
+        match result {
+            Err(error) if stock::may_answer(request.target.rule, &error) => {
+                self.out_of_stock(request, error).await
+            }
+            result => result,
+        }
     }
 
     async fn walk(

@@ -1,7 +1,7 @@
 //! The two ways to read a draft: forward while it grows, and at will once it is finished.
 //!
 //! [`DraftReader`] obeys the hold-back and is for clients; [`DraftFile`] does not and is for
-//! whoever verifies or stores the body on the blocking pool.
+//! whoever verifies, stores or looks into the body on the blocking pool.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::blob::Blob;
 use super::chunk::Chunks;
 use super::draft::{Content, Draft, Phase, Progress};
 use super::error::{StoreError, StoreErrorKind};
@@ -110,7 +111,7 @@ impl Drop for DraftReader {
     }
 }
 
-/// A finished draft as a seekable file; reads block, so it belongs on the blocking pool.
+/// A finished draft or a stored body as a seekable file; reads block, so it belongs on the blocking pool.
 pub struct DraftFile {
     content: Content,
     size: u64,
@@ -124,6 +125,19 @@ impl DraftFile {
             size,
             position: 0,
         }
+    }
+
+    /// A stored body, once it was found to be what its name says.
+    pub(super) async fn of(blob: Blob) -> Result<Self, StoreError> {
+        let size = blob.size();
+        let content = match blob {
+            Blob::Bytes(bytes) => Content::Memory(bytes),
+            Blob::File(open) => {
+                open.settled().await?;
+                Content::File(Arc::clone(open.file()))
+            }
+        };
+        Ok(Self::new(content, size))
     }
 
     /// The length of the draft in bytes.

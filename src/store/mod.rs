@@ -265,6 +265,12 @@ impl Store {
         self.read(self.0.bodies.document(stored).await)
     }
 
+    /// A body as a seekable file, once it was found to be what its name says.
+    pub async fn file(&self, stored: &Stored) -> Result<DraftFile, StoreError> {
+        let blob = self.body(stored).await?;
+        self.read(DraftFile::of(blob).await)
+    }
+
     /// Puts a body whose reading failed aside, so that asking for it again is a miss; readers that
     /// have it open go on.
     pub async fn discard(&self, stored: &Stored) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
+use crate::airgap;
 use crate::company::Company;
 use crate::narrow::Narrow;
 use crate::nugate::{Nugate, USER};
@@ -60,6 +61,11 @@ pub enum World {
     Folder,
     /// nugate over http with a narrow line that eight others use up.
     Narrow,
+    /// nugate over http, after `nugate warm` by what a restore straight from the feed left; the feed
+    /// is gone.
+    Warmed,
+    /// nugate over http and offline, after `nugate import` of what that one exported.
+    Imported,
 }
 
 impl World {
@@ -79,6 +85,8 @@ impl World {
             Self::Chained => "http, through another",
             Self::Folder => "http, a folder",
             Self::Narrow => "http, on a narrow line",
+            Self::Warmed => "http, warmed, no feed",
+            Self::Imported => "http, imported, no feed",
         }
     }
 }
@@ -110,6 +118,26 @@ impl Installed {
             tools: tools.canonicalize().unwrap(),
             wrappers: wrappers.canonicalize().unwrap(),
         })
+    }
+}
+
+impl Installed {
+    /// A wrapper, or `node`, to be run in `home` with these arguments.
+    pub fn command(&self, home: &Path, wrapper: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", PATIENCE]);
+        if wrapper == "node" {
+            command.arg("node");
+        } else {
+            command.arg("bash").arg(self.wrappers.join(wrapper));
+        }
+        command
+            .args(args)
+            .current_dir(home)
+            .env("NG_TOOLS", &self.tools)
+            .env("NG_HOME", home)
+            .stdin(Stdio::null());
+        command
     }
 }
 
@@ -157,6 +185,8 @@ impl Bench {
             }
             (World::Narrow, _) => Some(Nugate::with(&upstream.index, Narrow::settings())),
             (World::Chained, _) => Some(Nugate::behind(Nugate::open(&upstream.index))),
+            (World::Warmed, _) => Some(airgap::warmed(installed, feed)),
+            (World::Imported, _) => Some(airgap::imported(installed, feed)),
             (World::Plain | World::Folder, None) => Some(Nugate::open(&upstream.index)),
         };
         let source = nugate.as_ref().map_or(&upstream.index, |n| &n.source);
@@ -190,21 +220,7 @@ impl Bench {
         is_user: bool,
     ) -> Result<String, Failure> {
         let (wrapper, exe) = (client[0], client.get(1));
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", PATIENCE]);
-        if wrapper == "node" {
-            command.arg("node");
-        } else {
-            command
-                .arg("bash")
-                .arg(self.installed.wrappers.join(wrapper));
-        }
-        command
-            .args(args)
-            .current_dir(home)
-            .env("NG_TOOLS", &self.installed.tools)
-            .env("NG_HOME", home)
-            .stdin(Stdio::null());
+        let mut command = self.installed.command(home, wrapper, args);
         if let Some(authority) = &self.authority {
             if wrapper == "nuget28.sh" {
                 trust(home, authority)?;
@@ -329,7 +345,7 @@ impl Bench {
     }
 
     /// The source's answer, asked by the test itself.
-    fn get(&self, path: &str) -> Result<String, Failure> {
+    pub fn get(&self, path: &str) -> Result<String, Failure> {
         let told = |error: std::io::Error| error.to_string();
         let host = self.source.split('/').nth(2).unwrap_or_default();
         let user = if self.world.has_user() {
@@ -380,7 +396,7 @@ fn trust(home: &Path, authority: &Path) -> Result<(), Failure> {
 }
 
 /// Runs it: what it printed, or why it failed.
-fn said(command: &mut Command) -> Result<String, Failure> {
+pub fn said(command: &mut Command) -> Result<String, Failure> {
     let output = command.output().map_err(|error| error.to_string())?;
     let said = format!(
         "{}{}",

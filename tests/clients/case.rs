@@ -77,7 +77,12 @@ impl Case {
 /// is kept twice.
 const fn rounds(world: World, has_packages: bool) -> &'static [&'static str] {
     match world {
-        World::Guarded | World::Proxied | World::Folder | World::Narrow => &["first"],
+        World::Guarded
+        | World::Proxied
+        | World::Folder
+        | World::Narrow
+        | World::Warmed
+        | World::Imported => &["first"],
         World::Tls | World::Chained if !has_packages => &["first"],
         World::Direct | World::Plain | World::Tls | World::Chained => &["first", "second"],
     }

@@ -5,8 +5,9 @@
 //! whose `clients/` has their wrappers), `NGTEST_BIN` (program to test), `NGTEST_DIRECT` (clients
 //! ask the feed itself, to prove the feed), `NGTEST_ONLY` (part of the lines to run).
 //! The cases run in each of the worlds that they name: over http, over https, as a user, through
-//! another nugate, with the feed behind a proxy, with nugate in front of a folder, and on a
-//! narrow line that others use up. One line per case and world, and a closing line `N passed, M failed`.
+//! another nugate, with the feed behind a proxy, with nugate in front of a folder, on a narrow line that
+//! others use up, and without any feed after `nugate warm` and `nugate import`. One line per case and world,
+//! and a closing line `N passed, M failed`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +15,7 @@
     reason = "test code"
 )]
 
+mod airgap;
 #[path = "../it/support/authority.rs"]
 #[allow(dead_code, reason = "it has more than is needed here")]
 mod authority;
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
             World::Chained,
             World::Folder,
             World::Narrow,
+            World::Warmed,
+            World::Imported,
         ]
     };
     let feed = feed::feed().guarded_by(publish::KEY);

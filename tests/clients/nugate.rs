@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::bench::said;
 use crate::upstream::CREDENTIAL;
 
 /// The one user of a guarded nugate, who may also push.
@@ -25,7 +26,7 @@ pub struct Nugate {
     pub authority: Option<PathBuf>,
     /// What it says of itself, more than it does by default.
     pub log: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
     /// The one that is its feed.
     behind: Option<Box<Self>>,
 }
@@ -59,6 +60,13 @@ impl Nugate {
         let mut settings = credential();
         settings.extend(more);
         Self::start(TempDir::new().unwrap(), upstream, None, settings)
+    }
+
+    /// Runs a command on its cache.
+    pub fn command(&self, arguments: &[&str]) {
+        let cache = self.dir.path().join("cache");
+        let cache = ["--cache-dir", cache.to_str().unwrap()];
+        command(&[arguments, &cache].concat());
     }
 
     /// Over https, with a certificate of its own making.
@@ -125,7 +133,7 @@ impl Nugate {
             source,
             authority,
             log,
-            _dir: dir,
+            dir,
             behind: None,
         }
     }
@@ -138,6 +146,13 @@ impl Drop for Nugate {
         // The one behind ends after this one, which still may ask it.
         drop(self.behind.take());
     }
+}
+
+/// Runs a command that must succeed.
+pub fn command(arguments: &[&str]) {
+    let mut command = without_proxies(&program());
+    let said = said(command.args(arguments).stdin(Stdio::null()));
+    said.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
 }
 
 /// Starts from an environment in which the machine's own proxies are not named.

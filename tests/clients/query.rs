@@ -1,10 +1,11 @@
 //! Searches, lists and metadata over V3 and V2, and installs over V2.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::bench::{Bench, Failure};
 use crate::case::{expect, refused};
-use crate::feed::{CLASSIC, MANY, MODERN};
+use crate::feed::{CLASSIC, MANY, MODERN, closure};
 use crate::install::install;
 
 const NUGET7: &[&str] = &["nuget7.sh"];
@@ -23,6 +24,23 @@ pub fn search(bench: &Bench, home: &Path) -> Result<(), Failure> {
     expect_lines(&said, 23 + pushed)
 }
 
+/// What was warmed is found, all at once and each by its name, and nothing else.
+pub fn search_warmed(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let args = ["search", &bench.source, "closure", "0", "50", "true"];
+    let said = bench.run(home, NUGET7, &args)?;
+    let said = said.to_lowercase();
+    let warmed: BTreeSet<_> = closure(MODERN).into_iter().map(|(id, _)| id).collect();
+    expect_lines(&said, warmed.len())?;
+    for id in warmed {
+        expect(&said, &format!("\"id\":\"{id}\""))?;
+        let path = format!("/v3/query?q=packageid:{id}&prerelease=true&semVerLevel=2.0.0");
+        let answer = bench.get(&path)?.to_lowercase();
+        expect(&answer, "\"totalhits\":1,")?;
+        expect(&answer, &format!("\"id\":\"{id}\""))?;
+    }
+    Ok(())
+}
+
 pub fn search58(bench: &Bench, home: &Path) -> Result<(), Failure> {
     let args = ["search", "closure", "-Source", &bench.source];
     expect(&bench.run(home, EXE58, &args)?, "Closure.Core")
@@ -33,6 +51,20 @@ pub fn autocomplete(bench: &Bench, home: &Path) -> Result<(), Failure> {
     let said = bench.run(home, NUGET7, &args)?;
     expect(&said, "Closure.Deep.Nested.Name")?;
     expect(&said, "Closure.Data.Sql")
+}
+
+/// From the stored list, which has versions too that were not warmed.
+pub fn autocomplete_warmed(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let args = ["autoversions", &bench.source, "Closure.Core", "1"];
+    expect(&bench.run(home, NUGET7, &args)?, "1.5.0")
+}
+
+/// The registration and its versions.
+pub fn metadata_warmed(bench: &Bench, home: &Path) -> Result<(), Failure> {
+    let said = bench.run(home, NUGET7, &["meta", &bench.source, "Closure.Text"])?;
+    expect_lines(&said, 3)?;
+    let said = bench.run(home, NUGET7, &["versions", &bench.source, "Closure.TEXT"])?;
+    expect_lines(&said, 3)
 }
 
 pub fn autocomplete_versions(bench: &Bench, home: &Path) -> Result<(), Failure> {

@@ -19,6 +19,40 @@ const FEED: &[World] = &[World::Direct, World::Plain, World::Tls];
 /// What takes nugate: the feed itself does not speak V2, but another nugate does.
 const OVER_V2: &[World] = &[World::Plain, World::Tls, World::Chained, World::Folder];
 
+/// As [`OVER_V2`], and offline. Nobody asked the warmed one over V2 before its feed went, so whether
+/// that speaks V2 itself is not known there.
+const OVER_V2_AND_OFFLINE: &[World] = &[
+    World::Plain,
+    World::Tls,
+    World::Chained,
+    World::Folder,
+    World::Imported,
+];
+
+/// As [`EVERYWHERE`], and without any feed.
+const EVERYWHERE_AND_WITHOUT_FEED: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Folder,
+    World::Warmed,
+    World::Imported,
+];
+
+/// Without any feed.
+const AIR_GAP: &[World] = &[World::Warmed, World::Imported];
+
+/// As [`WITH_USER`], and without any feed.
+const WITHOUT_FEED: &[World] = &[
+    World::Direct,
+    World::Plain,
+    World::Tls,
+    World::Guarded,
+    World::Folder,
+    World::Warmed,
+    World::Imported,
+];
+
 /// As [`EVERYWHERE`], and once more with credentials.
 const WITH_USER: &[World] = &[
     World::Direct,
@@ -28,7 +62,8 @@ const WITH_USER: &[World] = &[
     World::Folder,
 ];
 
-/// As [`WITH_USER`], and through another nugate, where the same links are made twice.
+/// As [`WITH_USER`], without any feed, and through another nugate, where the same links are made
+/// twice.
 const SEARCH: &[World] = &[
     World::Direct,
     World::Plain,
@@ -36,9 +71,11 @@ const SEARCH: &[World] = &[
     World::Guarded,
     World::Chained,
     World::Folder,
+    World::Warmed,
+    World::Imported,
 ];
 
-/// As [`WITH_USER`], and with the feed behind a proxy.
+/// As [`WITH_USER`], with the feed behind a proxy, and without any feed.
 const BY_PROXY: &[World] = &[
     World::Direct,
     World::Plain,
@@ -46,6 +83,8 @@ const BY_PROXY: &[World] = &[
     World::Guarded,
     World::Proxied,
     World::Folder,
+    World::Warmed,
+    World::Imported,
 ];
 
 /// As [`SEARCH`], and with the feed behind a proxy.
@@ -127,7 +166,7 @@ pub const CASES: &[Case] = &[
     case(
         "nuget.exe 4.7.1 installs the closure",
         "nuget-4.7.1.exe",
-        WITH_USER,
+        WITHOUT_FEED,
         install::exe47,
         modern,
     ),
@@ -141,14 +180,14 @@ pub const CASES: &[Case] = &[
     case(
         "nuget.exe 5.8.0 restores a packages.config",
         "nuget-5.8.0.exe",
-        EVERYWHERE,
+        EVERYWHERE_AND_WITHOUT_FEED,
         install::config58,
         modern,
     ),
     case(
         "nuget.exe 4.7.1 restores a packages.config",
         "nuget-4.7.1.exe",
-        EVERYWHERE,
+        EVERYWHERE_AND_WITHOUT_FEED,
         install::config47,
         modern,
     ),
@@ -181,6 +220,27 @@ pub const CASES: &[Case] = &[
         nothing,
     ),
     case(
+        "NuGet 7.6 finds each package that was warmed",
+        "nuget7",
+        AIR_GAP,
+        query::search_warmed,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 completes versions of what was warmed",
+        "nuget7",
+        AIR_GAP,
+        query::autocomplete_warmed,
+        nothing,
+    ),
+    case(
+        "NuGet 7.6 reads the metadata of what was warmed",
+        "nuget7",
+        AIR_GAP,
+        query::metadata_warmed,
+        nothing,
+    ),
+    case(
         "nuget.exe 5.8.0 searches",
         "nuget-5.8.0.exe",
         SEARCH,
@@ -190,7 +250,7 @@ pub const CASES: &[Case] = &[
     case(
         "NuGet 7.6 completes ids",
         "nuget7",
-        EVERYWHERE,
+        EVERYWHERE_AND_WITHOUT_FEED,
         query::autocomplete,
         nothing,
     ),
@@ -246,7 +306,7 @@ pub const CASES: &[Case] = &[
     case(
         "node-nuget-client searches and downloads",
         "js/jsclient.js",
-        EVERYWHERE,
+        EVERYWHERE_AND_WITHOUT_FEED,
         install::javascript,
         core,
     ),
@@ -267,7 +327,7 @@ pub const CASES: &[Case] = &[
     case(
         "nuget.exe 5.8.0 installs the closure over V2",
         "nuget-5.8.0.exe",
-        OVER_V2,
+        OVER_V2_AND_OFFLINE,
         query::install58,
         modern,
     ),

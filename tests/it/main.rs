@@ -50,6 +50,7 @@ mod shutdown;
 mod silence;
 mod slow;
 mod stale;
+mod stock;
 mod strict;
 mod support;
 mod tidy;

@@ -56,6 +56,7 @@ impl<'a> Filter<'a> {
             (self.prerelease || !manifest.is_prerelease())
                 && (self.semver2 || !manifest.semver2)
                 && (self.package_type.is_empty()
+                    || manifest.types.is_empty()
                     || types.any(|own| own.eq_ignore_ascii_case(self.package_type)))
         };
         package.releases.iter().filter(admitted).collect()

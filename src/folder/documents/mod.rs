@@ -10,7 +10,10 @@ mod filter;
 mod registration;
 mod search;
 mod service;
+mod stock;
 mod terms;
+
+pub use stock::{Description, Finding, Stock, completed_id};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -172,7 +175,7 @@ pub(super) fn document(inventory: &Inventory, wanted: &Wanted, links: Links<'_>)
             let release = inventory.release(id, version)?;
             registration::leaf(*hive, release, links)?
         }
-        Wanted::Search(parameters) => search::answer(inventory, parameters, links),
+        Wanted::Search(parameters) => search::find(inventory, parameters).answer(links),
         Wanted::Autocomplete(parameters) => autocomplete::answer(inventory, parameters),
     };
     let text = serde_json::to_vec(&value).ok()?;

@@ -16,12 +16,17 @@ use super::{Hive, Links};
 /// Most results of one answer, as nuget.org has it.
 const TAKE_MAX: usize = 1000;
 
-/// The answer to a search.
-pub(super) fn answer(
-    inventory: &Inventory,
-    parameters: &[(String, String)],
-    links: Links<'_>,
-) -> Value {
+/// What a search finds, best matches first.
+pub(super) struct Found {
+    /// How many packages meet it.
+    hits: usize,
+    hive: Hive,
+    /// Those of the part that is wanted: of each the versions that count, ascending.
+    pub(super) part: Vec<Vec<Arc<Release>>>,
+}
+
+/// Looks for what the parameters ask for.
+pub(super) fn find(inventory: &Inventory, parameters: &[(String, String)]) -> Found {
     let filter = Filter::new(parameters, TAKE_MAX);
     let terms = Terms::parse(value(parameters, "q").unwrap_or_default());
     let hive = if filter.semver2() {
@@ -40,22 +45,34 @@ pub(super) fn answer(
         .collect();
     // The packages are in the order of their ids, and the sort is stable.
     found.sort_by_key(|(rank, _)| *rank);
-    let data: Vec<Value> = filter
-        .part(&found)
-        .iter()
-        .filter_map(|(_, releases)| result(releases, hive, links))
-        .collect();
-    json!({
-        "@context": {
-            "@vocab": "http://schema.nuget.org/schema#",
-            "@base": links.hive(hive),
-        },
-        "totalHits": found.len(),
-        "data": data,
-    })
+    let part = filter.part(&found).iter();
+    let part = part.map(|(_, releases)| releases.iter().copied().cloned().collect());
+    Found {
+        hits: found.len(),
+        hive,
+        part: part.collect(),
+    }
 }
 
-fn result(releases: &[&Arc<Release>], hive: Hive, links: Links<'_>) -> Option<Value> {
+impl Found {
+    /// The answer to the search.
+    pub(super) fn answer(&self, links: Links<'_>) -> Value {
+        let results = self.part.iter();
+        let data: Vec<Value> = results
+            .filter_map(|releases| result(releases, self.hive, links))
+            .collect();
+        json!({
+            "@context": {
+                "@vocab": "http://schema.nuget.org/schema#",
+                "@base": links.hive(self.hive),
+            },
+            "totalHits": self.hits,
+            "data": data,
+        })
+    }
+}
+
+fn result(releases: &[Arc<Release>], hive: Hive, links: Links<'_>) -> Option<Value> {
     let newest = releases.last()?;
     let manifest = &newest.manifest;
     let registration = links.registration(hive, &manifest.key);

@@ -1,7 +1,7 @@
 //! `nugate warm`.
 //!
-//! - after it a restore and an audit need no feed: every request of a client is answered, also after
-//!   a restart
+//! - after it a restore, an audit and a search need no feed: every request of a client is answered, of
+//!   each hive, also after a restart
 //! - what is stored is not asked of the feed again
 //! - `--closure` takes the lowest version of each range, on all frameworks, from pages too
 //! - what cannot be resolved, is missing or has no daemon to fetch it is told, with an exit code
@@ -129,13 +129,21 @@ impl Place {
                 let own = self.up.change(|feed| feed.nupkg(id, version)).unwrap();
                 assert!(body == own, "{id} {version}");
             }
-            let path = format!("/v3/registration-gz-semver2/{id}/index.json");
-            let registration = parsed(&path, &ask(&path).await);
-            for page in registration["items"].as_array().unwrap() {
-                if page["items"].is_null() {
-                    ask(page["@id"].as_str().unwrap().strip_prefix(&root).unwrap()).await;
+            // Which hive a client reads depends on its age.
+            for hive in ["registration", "registration-gz", "registration-gz-semver2"] {
+                let path = format!("/v3/{hive}/{id}/index.json");
+                let registration = parsed(&path, &ask(&path).await);
+                for version in *versions {
+                    ask(&format!("/v3/{hive}/{id}/{version}.json")).await;
+                }
+                for page in registration["items"].as_array().unwrap() {
+                    if page["items"].is_null() {
+                        ask(page["@id"].as_str().unwrap().strip_prefix(&root).unwrap()).await;
+                    }
                 }
             }
+            let found = parsed("search", &ask(&format!("/v3/query?q=packageid:{id}")).await);
+            assert_eq!(found["totalHits"], 1, "{found}");
         }
         let path = "/v3/vulnerabilities/index.json";
         let pages = parsed(path, &ask(path).await);

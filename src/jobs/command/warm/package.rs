@@ -31,7 +31,7 @@ pub(super) struct Errand {
 pub(super) struct Beside {
     /// What the packages need.
     pub(super) closure: bool,
-    /// Their registration.
+    /// Their registrations.
     pub(super) registration: bool,
 }
 
@@ -145,65 +145,98 @@ fn chosen(range: Option<&str>, list: &HashSet<PackageVersion>) -> Option<Package
     only.or_else(|| range.lowest(list).cloned())
 }
 
-/// The registration in the best hive that a feed offers, and its pages.
+/// The registration in each hive that a feed offers, and its pages: which one a client reads depends
+/// on its age. What packages need is read in the first that knows the package.
 async fn registration(asker: &Asker, id: &str, closure: bool, brought: &mut Brought) {
-    let mut found = Err(Error::NotFound);
+    let mut told = HashSet::new();
+    let mut known = false;
+    let mut absent = Error::NotOffered("RegistrationsBaseUrl");
     for hive in HIVES {
-        found = brought
+        let index = brought
             .json(asker, &format!("v3/{hive}/{id}/index.json"))
             .await;
-        if !matches!(found, Err(Error::NotOffered(_))) {
-            break;
+        match index {
+            Ok(index) => {
+                let needed = (closure && !known).then_some(&mut told);
+                pages(asker, (id, &index), needed, brought).await;
+                leaves(asker, (hive, id), brought).await;
+                known = true;
+            }
+            Err(error @ (Error::NotFound | Error::RememberedNotFound)) => absent = error,
+            Err(Error::NotOffered(_)) => {}
+            Err(error) => brought.fail(format!("the registration of {id}"), &error),
         }
     }
-    let index = match found {
-        Ok(index) => index,
-        // Nothing a restore needs; but nobody else knows what packages need.
-        Err(Error::NotFound | Error::RememberedNotFound | Error::NotOffered(_)) if !closure => {
-            return;
-        }
-        Err(error) => {
-            brought.fail(format!("the registration of {id}"), &error);
-            return;
-        }
-    };
-    let mut told = HashSet::new();
-    for page in index["items"].as_array().into_iter().flatten() {
-        if page["items"].is_array() {
-            needs(page, closure, &mut told, brought);
-            continue;
-        }
-        let link = page["@id"].as_str().unwrap_or_default();
-        let Some(path) = path_of(link) else {
-            let why = format!("its page {link} is unknown");
-            brought.fail(format!("the registration of {id}"), &why);
-            continue;
-        };
-        match brought.json(asker, path).await {
-            Ok(page) => needs(&page, closure, &mut told, brought),
+    if !closure {
+        // Nothing a restore needs.
+        return;
+    }
+    if !known {
+        // Nobody else knows what packages need.
+        brought.fail(format!("the registration of {id}"), &absent);
+        return;
+    }
+    let unknown = brought
+        .versions
+        .iter()
+        .filter(|version| !told.contains(version));
+    let unknown: Vec<_> = unknown.map(ToString::to_string).collect();
+    for version in unknown {
+        brought.fail(
+            format!("{id}@{version}"),
+            &"what it needs is not in its registration",
+        );
+    }
+}
+
+/// The leaves of what was brought, which results of a search lead to. A hive need not have them all.
+async fn leaves(asker: &Asker, (hive, id): (&str, &str), brought: &mut Brought) {
+    for version in brought.versions.clone() {
+        let path = format!("v3/{hive}/{id}/{version}.json");
+        match brought.json(asker, &path).await {
+            Ok(_) | Err(Error::NotFound | Error::RememberedNotFound) => {}
             Err(error) => brought.fail(path, &error),
         }
     }
-    if closure {
-        let unknown = brought
-            .versions
-            .iter()
-            .filter(|version| !told.contains(version));
-        let unknown: Vec<_> = unknown.map(ToString::to_string).collect();
-        for version in unknown {
-            brought.fail(
-                format!("{id}@{version}"),
-                &"what it needs is not in its registration",
-            );
+}
+
+/// The pages of a registration; reads in them what versions need and notes those in `told`.
+async fn pages(
+    asker: &Asker,
+    (id, index): (&str, &Value),
+    mut told: Option<&mut HashSet<PackageVersion>>,
+    brought: &mut Brought,
+) {
+    for page in index["items"].as_array().into_iter().flatten() {
+        let fetched;
+        let page = if page["items"].is_array() {
+            page
+        } else {
+            let link = page["@id"].as_str().unwrap_or_default();
+            let Some(path) = path_of(link) else {
+                let why = format!("its page {link} is unknown");
+                brought.fail(format!("the registration of {id}"), &why);
+                continue;
+            };
+            match brought.json(asker, path).await {
+                Ok(page) => {
+                    fetched = page;
+                    &fetched
+                }
+                Err(error) => {
+                    brought.fail(path, &error);
+                    continue;
+                }
+            }
+        };
+        if let Some(told) = told.as_deref_mut() {
+            needs(page, told, brought);
         }
     }
 }
 
 /// What the versions that were brought need, as a page of their registration says.
-fn needs(page: &Value, closure: bool, told: &mut HashSet<PackageVersion>, brought: &mut Brought) {
-    if !closure {
-        return;
-    }
+fn needs(page: &Value, told: &mut HashSet<PackageVersion>, brought: &mut Brought) {
     for item in page["items"].as_array().into_iter().flatten() {
         let entry = &item["catalogEntry"];
         let version = entry["version"].as_str().and_then(PackageVersion::parse);
