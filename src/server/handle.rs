@@ -14,7 +14,7 @@ use crate::clock::Stopwatch;
 use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
-use crate::observe::access_log::Line;
+use crate::observe::access_log::{Asker, Line};
 use crate::observe::{CacheStatus, Metrics, status_class};
 use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
@@ -30,7 +30,7 @@ use crate::server::body::{BodyError, ResponseBody};
 use crate::server::scope::Scope;
 use crate::server::strict::Refusal;
 use crate::server::v2;
-use crate::server::{own, pass, raw, respond, trickle};
+use crate::server::{own, pages, pass, raw, respond, trickle};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,10 +65,12 @@ impl App {
         let id = self.request_id(&parts.headers);
         let mut toll = None;
         let mut question = None;
+        let mut asker = Payer::Background;
         let mut answer = match self.admit(ends, &parts, welcome).await {
             Err(refusal) => Answer::own("none", refusal),
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
+                asker = payer.clone();
                 question = self.question(ends, &parts, &body);
                 if let Some(answer) = self.hot_answer(question.as_ref(), &parts).await {
                     answer
@@ -84,7 +86,7 @@ impl App {
             drop_body(&mut answer.response);
         }
         self.remember(question, &mut answer);
-        self.record(ends, &parts, &id, (&answer, started));
+        self.record((ends, asker), &parts, &id, (&answer, started));
         let saved = answer.cache.saves_bytes();
         answer
             .response
@@ -148,6 +150,12 @@ impl App {
                 }
                 Err(error) => Answer::own("raw", misdirected(&error)),
             };
+        }
+        if let Some((pages, page)) = self.page_of(parts) {
+            return Answer::own(
+                pages::RESOURCE,
+                self.page(ends, parts, (pages, page), body).await,
+            );
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Answer::own("none", own::not_allowed(&parts.method, own::METHODS));
@@ -288,7 +296,7 @@ impl App {
 
     fn record(
         &self,
-        ends: Ends,
+        (ends, asker): (Ends, Payer),
         parts: &http::request::Parts,
         id: &HeaderValue,
         (answer, started): (&Answer, Stopwatch),
@@ -306,14 +314,17 @@ impl App {
             time: self.group.clock().now(),
             request_id: id.clone(),
             client: ends.peer.ip(),
+            asker: asker_of(ends, asker),
+            session: parts.headers.get(SESSION).cloned(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             resource: answer.resource,
             status: status.as_u16(),
-            cache: answer.cache.name(),
+            cache: answer.cache,
             bytes: answer.response.body().length(),
-            duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            duration: elapsed,
             user_agent: parts.headers.get(USER_AGENT).cloned(),
+            warning: answer.response.headers().get(WARNING).cloned(),
         });
     }
 }
@@ -326,6 +337,16 @@ fn count(metrics: &Metrics, answer: &Answer, elapsed: Duration) {
         .request_seconds
         .with_label_values(&[answer.resource]);
     seconds.observe(elapsed.as_secs_f64());
+}
+
+fn asker_of(ends: Ends, payer: Payer) -> Asker {
+    let (name, address) = match payer {
+        Payer::User(name) => (Some(name), None),
+        Payer::Client(address) => (None, Some(address)),
+        Payer::Background | Payer::Shared => (None, None),
+    };
+    let address = address.unwrap_or_else(|| ends.peer.ip());
+    Asker { name, address }
 }
 
 /// What a request says of where it was sent.

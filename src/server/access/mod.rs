@@ -123,6 +123,11 @@ impl Access {
         self.clients.store(Arc::new(clients));
     }
 
+    /// Whether clients must say who they are.
+    pub fn is_required(&self) -> bool {
+        self.clients.load().rules.is_required
+    }
+
     /// Whose share a request is of: a known client's own, wherever it comes from, else that of its
     /// address.
     pub(in crate::server) fn payer(&self, ends: Ends, parts: &Parts, verdict: &Verdict) -> Payer {

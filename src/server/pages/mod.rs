@@ -1,0 +1,312 @@
+//! Pages for people over HTTP: which there are, who gathers their facts, and what their forms do.
+//!
+//! What lies below `/-/` needs the admin scope where access is restricted (`access/`). Invariants: a
+//! page is for this address alone and is kept by nobody; it may load nothing and be framed by nobody;
+//! a form counts only when it was sent from a page of ours.
+
+mod form;
+mod html;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use http_body::Body;
+use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use self::form::is_of_ours;
+use self::html::{Html, broken, html};
+use crate::config::address::shown;
+use crate::group::base_of_feed;
+use crate::jobs::command::{Cache, Order, Report, Stats};
+use crate::nuget::id::PackageId;
+use crate::nuget::route;
+use crate::nuget::subject::ARCHIVE;
+use crate::observe::journal::Journal;
+use crate::pages::{
+    Done, Facts, FeedLink, ListingPage, PackagePage, RestorePage, SetupPage, Source, StatePage,
+};
+use crate::server::answer::misdirected;
+use crate::server::body::BodyError;
+use crate::server::handle::{App, Ends};
+use crate::server::own;
+use crate::store::Degraded;
+
+/// What pages are counted under.
+pub(super) const RESOURCE: &str = "page";
+
+/// How long a look through the index is used: however many look, it is gone through that often.
+const STATS_LIFE: Duration = Duration::from_secs(3);
+
+/// What pages are made of.
+pub struct Pages {
+    cache: Cache,
+    journal: Arc<Journal>,
+    stats: moka::future::Cache<(), Arc<Stats>>,
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    Setup,
+    State,
+    Restore(Uuid),
+    Listing,
+    Package(PackageId),
+}
+
+impl Pages {
+    /// Pages about this cache, and what its daemon was asked lately.
+    pub fn new(cache: Cache, journal: Arc<Journal>) -> Self {
+        let stats = moka::future::Cache::builder()
+            .max_capacity(1)
+            .time_to_live(STATS_LIFE)
+            .build();
+        Self {
+            cache,
+            journal,
+            stats,
+        }
+    }
+
+    /// A journal that knows the paths of packages.
+    pub fn journal() -> Journal {
+        Journal::new(package_of)
+    }
+
+    async fn stats(&self) -> Result<Arc<Stats>, Arc<String>> {
+        let look = async {
+            match self.cache.clone().finish(Order::Stats).await? {
+                Report::Stats(stats) => Ok(Arc::from(stats)),
+                _ => Err("the order was taken for another".to_owned()),
+            }
+        };
+        self.stats.try_get_with((), Box::pin(look)).await
+    }
+}
+
+impl Page {
+    /// The page at a path below our root.
+    fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
+        let named = |text: &str| {
+            percent_decode_str(text)
+                .decode_utf8()
+                .ok()
+                .map(String::from)
+        };
+        match path {
+            "/" => wants_html(headers).then_some(Self::Setup),
+            "/-/state" => Some(Self::State),
+            "/-/packages" => Some(Self::Listing),
+            _ => {
+                if let Some(id) = path.strip_prefix("/-/restores/") {
+                    return Uuid::try_parse(id).ok().map(Self::Restore);
+                }
+                let id = named(path.strip_prefix("/-/packages/")?)?;
+                PackageId::parse(&id).map(Self::Package)
+            }
+        }
+    }
+
+    /// The methods it is asked with.
+    const fn methods(&self) -> &'static str {
+        match self {
+            Self::Package(_) => "GET, HEAD, POST",
+            _ => own::METHODS,
+        }
+    }
+}
+
+impl App {
+    /// The page that a request is for, if there are pages.
+    pub(super) fn page_of(&self, parts: &Parts) -> Option<(&Pages, Page)> {
+        let pages = self.pages.as_ref()?;
+        let page = Page::of(self.below_prefix(parts.uri.path()), &parts.headers)?;
+        Some((pages, page))
+    }
+
+    /// Answers a request for a page.
+    pub(super) async fn page<B>(
+        &self,
+        ends: Ends,
+        parts: &Parts,
+        (pages, page): (&Pages, Page),
+        body: B,
+    ) -> Html
+    where
+        B: Body<Data = Bytes, Error: Into<BodyError>> + Send,
+    {
+        let base = match self.base_of(ends, parts) {
+            Ok(base) => base,
+            Err(error) => return misdirected(&error),
+        };
+        match (&parts.method, page) {
+            (&Method::POST, Page::Package(id)) if is_of_ours(&parts.headers, &base) => {
+                pages.act(&id, body).await
+            }
+            (&Method::POST, Page::Package(_)) => {
+                let text = "forms are taken from pages of this server alone\n";
+                own::text(StatusCode::FORBIDDEN, text)
+            }
+            (&Method::GET | &Method::HEAD, page) => {
+                Box::pin(self.shown(pages, page, parts, base)).await
+            }
+            (method, page) => own::not_allowed(method, page.methods()),
+        }
+    }
+
+    async fn shown(&self, pages: &Pages, page: Page, parts: &Parts, base: Arc<str>) -> Html {
+        let now = self.group.clock().now();
+        let asked = |name| query(parts, name);
+        match page {
+            Page::Setup => html(&self.setup(&base)),
+            Page::State => match pages.stats().await {
+                Ok(stats) => html(&self.state(pages, &stats)),
+                Err(why) => broken(&why),
+            },
+            Page::Restore(id) => {
+                let restore = pages.journal.restore(id);
+                let forgotten = || {
+                    let text = "nothing is remembered of such a restore\n";
+                    own::text(StatusCode::NOT_FOUND, text)
+                };
+                restore.map_or_else(forgotten, |it| html(&RestorePage::new(&it, now)))
+            }
+            Page::Listing => {
+                let beginning = asked("q").unwrap_or_default();
+                match pages.cache.listing(&beginning).await {
+                    Ok(listing) => html(&ListingPage::new(&beginning, &listing, now)),
+                    Err(error) => broken(&error.to_string()),
+                }
+            }
+            Page::Package(id) => match pages.cache.package(&id).await {
+                Ok(package) => {
+                    let demands = pages.journal.demands(id.as_str());
+                    let done = asked("done");
+                    let done = Done::ALL
+                        .into_iter()
+                        .find(|it| Some(it.name()) == done.as_deref());
+                    html(&PackagePage::new(
+                        id.as_str(),
+                        (&package, &demands),
+                        done,
+                        now,
+                    ))
+                }
+                Err(why) => broken(&why),
+            },
+        }
+    }
+
+    fn setup(&self, base: &str) -> SetupPage {
+        let root = base.strip_suffix("v3/").unwrap_or(base);
+        let source = Source {
+            index: format!("{base}index.json"),
+            gallery: self.v2.is_some().then(|| format!("{root}api/v2")),
+            login: self.access.is_required(),
+        };
+        let link = |name: &str| FeedLink {
+            name: name.to_owned(),
+            index: format!("{}index.json", base_of_feed(base, name)),
+        };
+        let members = self.group.members();
+        SetupPage::new(source, members.map(|member| link(member.name())).collect())
+    }
+
+    fn state(&self, pages: &Pages, stats: &Stats) -> StatePage {
+        let running = pages.cache.running.as_ref();
+        let members = self.group.members();
+        let facts = Facts {
+            stats,
+            started_at: running.map(|it| it.started_at).unwrap_or_default(),
+            urls: members.map(|it| shown(it.proxy().feed().1)).collect(),
+            alarm: self.proxy().degraded().map(Degraded::text),
+            restores: &pages.journal.restores(),
+            failures: &pages.journal.failures(),
+        };
+        StatePage::new(&facts, self.group.clock().now())
+    }
+}
+
+/// Whether a browser asks, and not a client that looks for the service index.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    let mut kinds = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    kinds.any(|kind| {
+        kind.split(';')
+            .next()
+            .is_some_and(|it| it.trim() == "text/html")
+    })
+}
+
+/// The value of a parameter of the query.
+fn query(parts: &Parts, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(parts.uri.query()?.as_bytes());
+    Some(pairs.find(|(given, _)| given == name)?.1.into_owned())
+}
+
+/// Id and version of the package that a path is of, one in its archive's place.
+fn package_of(path: &str) -> Option<(String, String)> {
+    let below = if let Some((_, below)) = path.split_once("/v3/") {
+        below.to_owned()
+    } else {
+        let (id, version) = path.split_once("/api/v2/package/")?.1.split_once('/')?;
+        format!("flat/{id}/{version}/{id}.{version}.nupkg")
+    };
+    let target = route::parse(&below, None).ok()?;
+    if target.rule.name != ARCHIVE {
+        return None;
+    }
+    Some((target.id?.to_string(), target.version?.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), value.parse().unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn browsers_are_told_from_clients() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+            ("application/json, text/html;q=0.9", true),
+            ("*/*", false),
+            ("application/json", false),
+        ] {
+            assert_eq!(wants_html(&headers(&[("accept", accept)])), expected);
+        }
+        assert!(!wants_html(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn paths_of_packages_name_them_in_one_spelling() {
+        let some = Some(("some.id".to_owned(), "1.0.0".to_owned()));
+        for (path, expected) in [
+            ("/v3/flat/Some.Id/1.0/some.id.1.0.nupkg", some.clone()),
+            (
+                "/feeds/a/v3/flat/some.id/1.0.0/some.id.1.0.0.nupkg",
+                some.clone(),
+            ),
+            ("/api/v2/package/Some.Id/1.0", some),
+            ("/v3/flat/some.id/index.json", None),
+            ("/v3/flat/some.id/1.0.0/some.id.nuspec", None),
+            ("/api/v2/package/a/b/c", None),
+            ("/", None),
+        ] {
+            assert_eq!(package_of(path), expected, "{path}");
+        }
+    }
+}
