@@ -50,6 +50,12 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
         gallery: None,
         login: config.access.mode == AccessMode::Required,
     };
+    let more = if config.pages {
+        let root = source.index.trim_end_matches("v3/index.json");
+        format!("\nFor other clients, and for what goes on, open {root} in a browser.\n")
+    } else {
+        String::new()
+    };
     format!(
         "nugate {version} serves {upstream}\n\
          \x20 at     {at}\n\
@@ -59,7 +65,7 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
          \x20 {command}\n\
          \n\
          or put this nuget.config beside your solution:\n\
-         {nuget_config}",
+         {nuget_config}{more}",
         version = env!("CARGO_PKG_VERSION"),
         upstream = upstreams(config),
         cache = config.cache.dir.display(),
@@ -106,6 +112,7 @@ mod tests {
             "cache  /home/someone/.cache/nugate (2 KiB in 2 documents)\n",
             "dotnet nuget add source http://127.0.0.1:6842/v3/index.json --name nugate --allow-insecure-connections\n",
             "protocolVersion=\"3\" allowInsecureConnections=\"true\" />",
+            "open http://127.0.0.1:6842/ in a browser",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -45,6 +45,7 @@ struct FeedRow {
     text: &'static str,
     asked: String,
     failed: String,
+    bytes: String,
     left_alone: u64,
 }
 
@@ -119,6 +120,7 @@ fn tiles(stats: &Stats, live: usize) -> Vec<Tile> {
     let rate = percent(since.hits, since.hits + since.misses);
     let percents = |part: Option<u64>| part.map_or("–".to_owned(), |part| format!("{part} %"));
     let up = stats.feeds.iter().filter(|feed| feed.up == Some(true));
+    let fetched = stats.feeds.iter().map(|feed| feed.bytes).sum::<u64>();
     let used = percent(stats.bytes, stats.bytes_max);
     vec![
         Tile {
@@ -134,8 +136,8 @@ fn tiles(stats: &Stats, live: usize) -> Vec<Tile> {
         Tile {
             name: "Spared the feeds",
             figure: size(since.saved_bytes),
-            note: format!("of {} sent to clients", size(since.client_bytes)),
-            part: percent(since.saved_bytes, since.client_bytes),
+            note: format!("{} came from them", size(fetched)),
+            part: percent(since.saved_bytes, since.saved_bytes + fetched),
         },
         Tile {
             name: "Store",
@@ -186,6 +188,7 @@ fn feed((feed, url): (&FeedState, &str)) -> FeedRow {
         text,
         asked: count(sum(true) + sum(false)),
         failed: count(sum(false)),
+        bytes: size(feed.bytes),
         left_alone: feed.left_alone,
     }
 }

@@ -6,6 +6,7 @@
 //! - whatever clients send is shown as text, cut, and a bounded number of it
 //! - no page loads anything, leads elsewhere, is kept or framed; what shows who asked needs admin
 //! - forms count only when a page of ours sent them
+//! - `pages = false` switches them off; the level of the log has no say in them
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,9 +15,10 @@ use nugate::config::{AccessConfig, AccessMode};
 use nugate::demo::ExampleFeed;
 use nugate::entry::Digest;
 use nugate::observe::journal::{REQUESTS_MAX, RESTORES_MAX};
+use rustix::process::Signal;
 
 use crate::support::client::{self, Response};
-use crate::support::{World, get, until};
+use crate::support::{Program, ScriptedUpstream, World, get, until};
 
 const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
@@ -316,6 +318,35 @@ async fn a_package_tells_what_is_stored_and_who_asked() {
         .await
         .text();
     assert!(none.contains("No stored package has an id that begins so"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_has_pages_unless_it_is_told_not_to() {
+    let up = ScriptedUpstream::new(ExampleFeed::demo()).await;
+    let arguments = format!("serve --listen 127.0.0.1:0 --upstream {}", up.index_url());
+    let quiet = [("NUGATE_LOG__LEVEL", "error")];
+    let mut program = Program::start_with(&arguments, &quiet);
+    let address = program.address();
+    let session = [("x-nuget-session-id", SESSION)];
+    assert_eq!(
+        get(address, &format!("/v3/{CORE}"), &session).await.status,
+        200
+    );
+    // Nothing is logged, and all is remembered.
+    until("the restore is shown", async || {
+        let state = get(address, "/-/state", &[]).await;
+        check("/-/state", &state);
+        state.text().contains(SESSION)
+    })
+    .await;
+    program.signal(Signal::TERM);
+    let ended = program.end();
+    assert!(!ended.err.contains("nupkg"), "{}", ended.err);
+    let mut program = Program::start_with(&arguments, &[("NUGATE_PAGES", "false")]);
+    let address = program.address();
+    for (path, status) in [("/", 302), ("/-/state", 404), (PACKAGE, 404)] {
+        assert_eq!(get(address, path, &[HTML]).await.status, status, "{path}");
+    }
 }
 
 async fn form(world: &World, headers: &[(&str, &str)], body: &str) -> Response {

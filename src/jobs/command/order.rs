@@ -234,6 +234,9 @@ pub struct FeedState {
     /// Requests to it since the start, by status class or kind of failure.
     #[serde(default)]
     pub asked: BTreeMap<String, u64>,
+    /// Body bytes received from it since the start, after decoding.
+    #[serde(default)]
+    pub bytes: u64,
     /// Hosts of it that are left alone at the moment, because they failed or asked to be.
     #[serde(default)]
     pub left_alone: u64,

@@ -16,7 +16,7 @@ use crate::store::{Pin, Row, StoreError};
 pub const LISTED_MAX: usize = 200;
 
 /// Entries that are looked at for a listing.
-const LOOKED_AT_MAX: usize = 20_000;
+const LOOKED_AT_MAX: usize = 5_000;
 
 /// Documents of a package that are told one by one.
 pub const DOCUMENTS_MAX: usize = 500;
@@ -138,19 +138,21 @@ impl Cache {
             ..CachedPackage::default()
         };
         for prefix in &prefixes {
+            let places = DOCUMENTS_MAX - found.archives.len() - found.documents.len();
             let mut rows = Vec::new();
-            let stored = &mut found.stored;
+            let (stored, left_out) = (&mut found.stored, &mut found.left_out);
             self.for_each_row(prefix, |row| {
-                if let Some(body) = row.body {
-                    stored.add(body.size);
+                let Some(body) = row.body else { return };
+                stored.add(body.size);
+                if rows.len() < places {
                     rows.push(row.clone());
+                } else {
+                    *left_out += 1;
                 }
             })
             .await?;
             for row in rows {
-                if found.archives.len() + found.documents.len() == DOCUMENTS_MAX {
-                    found.left_out += 1;
-                } else if let Some(document) = self.document(&row, &pins).await? {
+                if let Some(document) = self.document(&row, &pins).await? {
                     match document.kind {
                         ARCHIVE => found.archives.push(document),
                         _ => found.documents.push(document),

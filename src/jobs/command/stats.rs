@@ -57,6 +57,9 @@ impl Cache {
             name: name.to_owned(),
             up: metrics.and_then(|metrics| metrics.feed_is_up(name)),
             asked: asked.unwrap_or_default(),
+            bytes: metrics.map_or(0, |metrics| {
+                metrics.upstream_bytes.with_label_values(&[name]).get()
+            }),
             left_alone: metrics.map_or(0, |metrics| metrics.hosts_left_alone(name)),
         }
     }
