@@ -64,6 +64,13 @@ browser.on("request", (request) => {
   if (protocol !== "data:" && ![OPEN, GUARDED].includes(origin)) strangers.add(request.url());
 });
 
+// The picture of the documentation, while the restores are live.
+const shown = await browser.newPage();
+await shown.setViewportSize({ width: 1120, height: 900 });
+await shown.goto(`${OPEN}/-/state`);
+await shown.screenshot({ path: `${SHOTS}/docs-state.png` });
+await shown.close();
+
 const PAGES = [
   ["setup", "/"],
   ["state", "/-/state"],
