@@ -124,6 +124,10 @@ impl App {
             // Keys of ours are for us alone.
             parts.headers.remove(API_KEY);
         }
+        if let Some(page) = self.page_of(parts, verdict.scopes) {
+            let response = self.page(ends, parts, page, body).await;
+            return Answer::own(pages::RESOURCE, response);
+        }
         let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()));
         match self.place_of(scope.as_ref(), parts) {
             Some(place) => self.publish((ends, parts, &verdict), place, body).await,
@@ -150,12 +154,6 @@ impl App {
                 }
                 Err(error) => Answer::own("raw", misdirected(&error)),
             };
-        }
-        if let Some((pages, page)) = self.page_of(parts) {
-            return Answer::own(
-                pages::RESOURCE,
-                self.page(ends, parts, (pages, page), body).await,
-            );
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Answer::own("none", own::not_allowed(&parts.method, own::METHODS));

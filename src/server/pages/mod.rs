@@ -22,6 +22,7 @@ use uuid::Uuid;
 use self::form::is_of_ours;
 use self::html::{Html, broken, html};
 use crate::config::address::shown;
+use crate::config::{Scope, Scopes};
 use crate::group::base_of_feed;
 use crate::jobs::command::{Cache, Order, Report, Stats};
 use crate::nuget::id::PackageId;
@@ -113,6 +114,14 @@ impl Page {
         }
     }
 
+    /// The scope that it takes: all but the set-up show who asked.
+    const fn needs(&self) -> Scope {
+        match self {
+            Self::Setup => Scope::Read,
+            _ => Scope::Admin,
+        }
+    }
+
     /// The methods it is asked with.
     const fn methods(&self) -> &'static str {
         match self {
@@ -123,11 +132,12 @@ impl Page {
 }
 
 impl App {
-    /// The page that a request is for, if there are pages.
-    pub(super) fn page_of(&self, parts: &Parts) -> Option<(&Pages, Page)> {
+    /// The page that a request is for, if there are pages and those who may do this may see it.
+    pub(super) fn page_of(&self, parts: &Parts, scopes: Scopes) -> Option<(&Pages, Page)> {
         let pages = self.pages.as_ref()?;
         let page = Page::of(self.below_prefix(parts.uri.path()), &parts.headers)?;
-        Some((pages, page))
+        // Asked here too, because the prefix may have changed since the request was let in.
+        scopes.has(page.needs()).then_some((pages, page))
     }
 
     /// Answers a request for a page.
