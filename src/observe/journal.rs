@@ -41,8 +41,9 @@ const TEXT_MAX: usize = 200;
 /// A restore without a request for so long is over.
 pub const LIVE: Duration = Duration::from_secs(15);
 
-/// Reads a path of a request for a package: its id and version, in one spelling each.
-pub type PackageOf = fn(&str) -> Option<(String, String)>;
+/// From the kind of document and the path of a request to the package that it is for: its id and
+/// version, in one spelling each; nothing for other documents.
+pub type PackageOf = fn(&str, &str) -> Option<(String, String)>;
 
 /// What was asked lately.
 #[derive(Debug)]
@@ -158,9 +159,10 @@ impl Journal {
         }
         if line.status < 400
             && line.cache != CacheStatus::Own
-            && let Some((id, version)) = (self.package_of)(line.uri.path())
+            && let Some((id, version)) = (self.package_of)(line.resource, line.uri.path())
         {
-            let demands = self.askers.get_with(id, Arc::default);
+            let known = self.askers.get(&id);
+            let demands = known.unwrap_or_else(|| self.askers.get_with(id, Arc::default));
             let mut demands = demands.lock().unwrap_or_else(PoisonError::into_inner);
             demand(&mut demands, version, line);
         }
@@ -353,7 +355,7 @@ mod tests {
     }
 
     fn journal() -> Journal {
-        Journal::new(|path| {
+        Journal::new(|_, path| {
             let (id, version) = path.strip_prefix('/')?.split_once('/')?;
             Some((id.to_owned(), version.to_owned()))
         })

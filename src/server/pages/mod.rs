@@ -26,8 +26,8 @@ use crate::config::{Scope, Scopes};
 use crate::group::base_of_feed;
 use crate::jobs::command::{Cache, Order, Report, Stats};
 use crate::nuget::id::PackageId;
-use crate::nuget::route;
 use crate::nuget::subject::ARCHIVE;
+use crate::nuget::version::PackageVersion;
 use crate::observe::journal::Journal;
 use crate::pages::{
     Done, Facts, FeedLink, ListingPage, PackagePage, RestorePage, SetupPage, Source, StatePage,
@@ -40,6 +40,9 @@ use crate::store::Degraded;
 
 /// What pages are counted under.
 pub(super) const RESOURCE: &str = "page";
+
+/// The kind of document that a package is in V2.
+const V2_PACKAGE: &str = "v2_package";
 
 /// How long a look through the index is used: however many look, it is gone through that often.
 const STATS_LIFE: Duration = Duration::from_secs(3);
@@ -260,19 +263,20 @@ fn query(parts: &Parts, name: &str) -> Option<String> {
     Some(pairs.find(|(given, _)| given == name)?.1.into_owned())
 }
 
-/// Id and version of the package that a path is of, one in its archive's place.
-fn package_of(path: &str) -> Option<(String, String)> {
-    let below = if let Some((_, below)) = path.split_once("/v3/") {
-        below.to_owned()
-    } else {
-        let (id, version) = path.split_once("/api/v2/package/")?.1.split_once('/')?;
-        format!("flat/{id}/{version}/{id}.{version}.nupkg")
+/// Id and version of the package that an answered request was for, by the kind of document and the
+/// end of its path: `ID/VERSION/FILE`, or `ID/VERSION` in V2.
+fn package_of(resource: &str, path: &str) -> Option<(String, String)> {
+    let end = match resource {
+        ARCHIVE => path.rsplit_once('/')?.0,
+        V2_PACKAGE => path,
+        _ => return None,
     };
-    let target = route::parse(&below, None).ok()?;
-    if target.rule.name != ARCHIVE {
-        return None;
-    }
-    Some((target.id?.to_string(), target.version?.to_string()))
+    let mut segments = end
+        .rsplit('/')
+        .map(|it| percent_decode_str(it).decode_utf8());
+    let version = PackageVersion::parse(&segments.next()?.ok()?)?;
+    let id = PackageId::parse(&segments.next()?.ok()?)?;
+    Some((id.to_string(), version.to_string()))
 }
 
 #[cfg(test)]
@@ -280,6 +284,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+    use crate::nuget::resource::RESOURCES;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {
@@ -304,19 +309,25 @@ mod tests {
     #[test]
     fn paths_of_packages_name_them_in_one_spelling() {
         let some = Some(("some.id".to_owned(), "1.0.0".to_owned()));
-        for (path, expected) in [
-            ("/v3/flat/Some.Id/1.0/some.id.1.0.nupkg", some.clone()),
-            (
-                "/feeds/a/v3/flat/some.id/1.0.0/some.id.1.0.0.nupkg",
-                some.clone(),
-            ),
-            ("/api/v2/package/Some.Id/1.0", some),
-            ("/v3/flat/some.id/index.json", None),
-            ("/v3/flat/some.id/1.0.0/some.id.nuspec", None),
-            ("/api/v2/package/a/b/c", None),
-            ("/", None),
+        for (resource, path, expected) in [
+            (ARCHIVE, "/v3/flat/Some.Id/1.0/some.id.1.0.nupkg", &some),
+            (ARCHIVE, "/feeds/a/v3/flat/some%2Eid/1.0.0/x", &some),
+            (V2_PACKAGE, "/api/v2/package/Some.Id/1.0", &some),
+            ("versions", "/v3/flat/some.id/1.0.0/x", &None),
+            (ARCHIVE, "/v3/flat/some.id/1.0.0", &None),
+            (ARCHIVE, "/", &None),
+            (V2_PACKAGE, "/api/v2/package/%3Cb%3E/1.0", &None),
+            (V2_PACKAGE, "1.0", &None),
         ] {
-            assert_eq!(package_of(path), expected, "{path}");
+            assert_eq!(package_of(resource, path), *expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_packages_are_those_of_the_table() {
+        for name in [ARCHIVE, V2_PACKAGE] {
+            let mut rules = RESOURCES.iter().flat_map(|row| row.docs);
+            assert!(rules.any(|rule| rule.name == name), "{name}");
         }
     }
 }
