@@ -35,6 +35,13 @@ impl Time {
         Self(self.0.saturating_add(millis))
     }
 
+    /// This time moved back by `duration`, at most to the epoch.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// The same time for `std` and the HTTP date formats.
     pub fn to_system(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.0)

@@ -3,7 +3,7 @@
 //! Layers, each importing only lower ones or its own folder (`tests/it/layers.rs` enforces it):
 //!
 //! ```text
-//! main -> cli -> demo -> server -> jobs -> group -> proxy -> store, upstream -> folder, pace
+//! main -> cli -> demo -> server -> pages -> jobs -> group -> proxy -> store, upstream -> folder, pace
 //!      -> config -> nuget -> policy -> entry, observe -> clock
 //! ```
 
@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod nuget;
 pub mod observe;
 pub mod pace;
+pub mod pages;
 pub mod policy;
 pub mod proxy;
 pub mod server;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::config::address::shown;
 use crate::config::value::Size;
 use crate::config::{AccessMode, Config};
+use crate::pages::Source;
 use crate::store::Totals;
 
 /// The URL of our service index for clients.
@@ -37,7 +38,6 @@ fn machine_name() -> String {
 
 /// The text printed at start: where it is, what it serves, and how a client is told.
 pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> String {
-    let source = source_url(config, address);
     let held = totals.map_or_else(String::new, |totals| {
         format!(
             " ({} in {} documents)",
@@ -45,63 +45,39 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
             totals.entries - totals.absent
         )
     });
-    let (flag, attribute) = if source.starts_with("http://") {
-        (
-            " --allow-insecure-connections",
-            " allowInsecureConnections=\"true\"",
-        )
-    } else {
-        ("", "")
+    let source = Source {
+        index: source_url(config, address),
+        gallery: None,
+        login: config.access.mode == AccessMode::Required,
     };
-    let login = if config.access.mode == AccessMode::Required {
-        " --username USER --password PASSWORD --store-password-in-clear-text"
+    let more = if config.pages {
+        let root = source.index.trim_end_matches("v3/index.json");
+        format!("\nFor other clients, and for what goes on, open {root} in a browser.\n")
     } else {
-        ""
+        String::new()
     };
     format!(
         "nugate {version} serves {upstream}\n\
-         \x20 at     {source}\n\
+         \x20 at     {at}\n\
          \x20 cache  {cache}{held}\n\
          \n\
          Add it to your clients:\n\
-         \x20 dotnet nuget add source {source} --name nugate{flag}{login}\n\
+         \x20 {command}\n\
          \n\
          or put this nuget.config beside your solution:\n\
-         {nuget_config}",
+         {nuget_config}{more}",
         version = env!("CARGO_PKG_VERSION"),
         upstream = upstreams(config),
         cache = config.cache.dir.display(),
-        nuget_config = nuget_config(&source, attribute, !login.is_empty()),
+        at = source.index,
+        command = source.dotnet(),
+        nuget_config = source.nuget_config(),
     )
 }
 
 fn upstreams(config: &Config) -> String {
     let urls = config.feeds().map(|feed| shown(&feed.url));
     urls.collect::<Vec<_>>().join(", ")
-}
-
-fn nuget_config(source: &str, attribute: &str, login: bool) -> String {
-    let credentials = if login {
-        "\x20 <packageSourceCredentials>\n\
-         \x20   <nugate>\n\
-         \x20     <add key=\"Username\" value=\"USER\" />\n\
-         \x20     <add key=\"ClearTextPassword\" value=\"PASSWORD\" />\n\
-         \x20   </nugate>\n\
-         \x20 </packageSourceCredentials>\n"
-    } else {
-        ""
-    };
-    let source = source.replace('&', "&amp;").replace('"', "&quot;");
-    format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
-         <configuration>\n\
-         \x20 <packageSources>\n\
-         \x20   <clear />\n\
-         \x20   <add key=\"nugate\" value=\"{source}\" protocolVersion=\"3\"{attribute} />\n\
-         \x20 </packageSources>\n\
-         {credentials}\
-         </configuration>\n"
-    )
 }
 
 #[cfg(test)]
@@ -136,6 +112,7 @@ mod tests {
             "cache  /home/someone/.cache/nugate (2 KiB in 2 documents)\n",
             "dotnet nuget add source http://127.0.0.1:6842/v3/index.json --name nugate --allow-insecure-connections\n",
             "protocolVersion=\"3\" allowInsecureConnections=\"true\" />",
+            "open http://127.0.0.1:6842/ in a browser",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

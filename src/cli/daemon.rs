@@ -28,7 +28,7 @@ use crate::proxy::generic::{Generic, GenericParts};
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::access::UsersError;
 use crate::server::control::Control;
-use crate::server::{self, App, Door, Limits, Patience, Reload, TlsError};
+use crate::server::{self, App, Door, Limits, Pages, Patience, Reload, TlsError};
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, UpstreamError};
 
@@ -149,15 +149,21 @@ impl Daemon {
         });
         let group = Box::pin(group(config, feeds, (&store, &metrics))).await;
         let cache = cache(config, store, &group);
-        let app = App::new(group, bases(config))
+        let mut log = access_log(config, &metrics)?;
+        let mut app = App::new(group, bases(config))
             .with_v2(config.v2)
             .with_access(Arc::clone(&reload.access))
             .with_pace(lines.clients)
             .with_raw(raw);
+        if config.pages {
+            let journal = Arc::new(Pages::journal());
+            log = log.with_journal(Arc::clone(&journal));
+            app = app.with_pages(Pages::new(cache.clone(), journal));
+        }
         Ok(Self {
             listener,
             address,
-            app: Arc::new(app.with_access_log(access_log(config, &metrics)?)),
+            app: Arc::new(app.with_access_log(log)),
             reload,
             hangup: Hangup::caught(),
             source: None,

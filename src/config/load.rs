@@ -67,6 +67,7 @@ impl Config {
             honour_no_cache: true,
             web_links: WebLinks::Keep,
             v2: true,
+            pages: true,
             shutdown_timeout: Duration::ZERO,
             connections_max: 0,
             versions: Versions::First,

@@ -84,6 +84,8 @@ pub struct Config {
     pub web_links: WebLinks,
     /// Whether clients that speak V2 are served.
     pub v2: bool,
+    /// Whether there are pages for people.
+    pub pages: bool,
     /// How long requests in progress may go on after the signal to stop.
     pub shutdown_timeout: Duration,
     /// The most client connections at a time.

@@ -135,6 +135,13 @@ const SERVER: &[Setting] = &[
         short: None,
     },
     Setting {
+        key: "pages",
+        default: "true",
+        kind: Kind::Switch(|config, switch| config.pages = switch),
+        doc: "Whether there are pages for people: how clients are set up at `/`, and below `/-/` the state, restores and packages. Without them nothing is remembered of who asked.",
+        short: None,
+    },
+    Setting {
         key: "shutdown_timeout",
         default: "\"30s\"",
         kind: Kind::Period(Duration::ZERO, HOUR, |config, period| {

@@ -8,8 +8,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::nuget::owner::IdPattern;
-use crate::nuget::resource::RESOURCES;
+use crate::nuget::resource::{RESOURCES, Resource};
 use crate::nuget::version::PackageVersion;
+
+/// The name of the rule of the archives that packages are.
+pub const ARCHIVE: &str = "nupkg";
 
 /// A package, one version of it, or all packages whose ids begin alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,15 @@ impl Subject {
         let of_feed = |feed| tails.iter().map(move |tail| format!("{feed}/{tail}"));
         feeds.into_iter().flat_map(of_feed).collect()
     }
+}
+
+/// How the keys at a feed begin of packages, the archives themselves, whose ids begin with `ids`, in
+/// any case; nothing when no id begins so.
+pub fn archives(feed: &str, ids: &str) -> Option<String> {
+    let ids: IdPattern = format!("{ids}*").parse().ok()?;
+    let has_archives = |row: &&Resource| row.docs.iter().any(|rule| rule.name == ARCHIVE);
+    let row = RESOURCES.iter().find(has_archives)?;
+    Some(format!("{feed}/{}/{}", row.slug, ids.text()))
 }
 
 impl FromStr for Subject {
@@ -152,6 +164,22 @@ mod tests {
             ],
         );
         check("Some.Id.*", "some.id.*", &["flat/some.id.more/index.json"]);
+    }
+
+    #[test]
+    fn archives_begin_as_their_keys_do() {
+        let path = "flat/some.id/1.0.0/some.id.1.0.0.nupkg";
+        let key = route::parse(path, None).unwrap().key("f");
+        for (ids, expected) in [
+            ("", true),
+            ("Some", true),
+            ("some.id", true),
+            ("other", false),
+        ] {
+            let prefix = archives("f", ids).unwrap();
+            assert_eq!(key.as_str().starts_with(&prefix), expected, "{prefix}");
+        }
+        assert_eq!(archives("f", "a/../b"), None);
     }
 
     #[test]

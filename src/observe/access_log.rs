@@ -1,12 +1,13 @@
 //! The access log: a line for each request, formatted and written by a thread of its own.
 //!
 //! A request only puts what is to be said into a queue. The queue is bounded: when the log cannot
-//! be written as fast as requests come, lines are dropped and counted, and no request waits.
+//! be written as fast as requests come, lines are dropped and counted, and no request waits. The same
+//! thread keeps the [`Journal`], if there is one.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use prometheus::IntCounter;
 use serde_json::json;
 
 use crate::clock::Time;
+use crate::observe::CacheStatus;
+use crate::observe::journal::Journal;
 use crate::observe::stamp::{Stamp, address, number};
 
 /// Lines that wait at most: what a busy second brings.
@@ -34,8 +37,12 @@ pub struct Line {
     pub time: Time,
     /// Its identifier.
     pub request_id: HeaderValue,
-    /// The client's address.
+    /// The other end of the connection.
     pub client: IpAddr,
+    /// Who asked; the log does not say it.
+    pub asker: Asker,
+    /// The restore it is part of, as the client says; the log does not say it.
+    pub session: Option<HeaderValue>,
     /// Its method.
     pub method: Method,
     /// Its URI; the path is said.
@@ -45,13 +52,24 @@ pub struct Line {
     /// The status of the answer.
     pub status: u16,
     /// How the answer came about.
-    pub cache: &'static str,
+    pub cache: CacheStatus,
     /// Length of the body, if it is known.
     pub bytes: Option<u64>,
-    /// Milliseconds until the answer's head was known.
-    pub duration_ms: u64,
+    /// Until the answer's head was known.
+    pub duration: Duration,
     /// What the client says it is.
     pub user_agent: Option<HeaderValue>,
+    /// What the client was told of a failure; the log does not say it.
+    pub warning: Option<HeaderValue>,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The name of the user or key, if there is one.
+    pub name: Option<Arc<str>>,
+    /// The address behind trusted proxies (IPv6: the network), or of the connection.
+    pub address: IpAddr,
 }
 
 /// How lines look.
@@ -80,6 +98,7 @@ struct Shared {
     waiting: ArrayQueue<Line>,
     /// A [`Format`], or [`OFF`].
     format: AtomicU8,
+    journal: OnceLock<Arc<Journal>>,
     asleep: AtomicBool,
     over: AtomicBool,
 }
@@ -96,6 +115,7 @@ impl AccessLog {
         let shared = Arc::new(Shared {
             waiting: ArrayQueue::new(WAITING_MAX),
             format: AtomicU8::new(format as u8),
+            journal: OnceLock::new(),
             asleep: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
@@ -112,15 +132,22 @@ impl AccessLog {
         })
     }
 
+    /// The same, also keeping a journal.
+    #[must_use]
+    pub fn with_journal(self, journal: Arc<Journal>) -> Self {
+        self.shared.journal.get_or_init(|| journal);
+        self
+    }
+
     /// Writes lines of this format from now on, or none.
     pub fn set(&self, format: Option<Format>) {
         let format = format.map_or(OFF, |format| format as u8);
         self.shared.format.store(format, Ordering::Relaxed);
     }
 
-    /// Whether lines are written.
+    /// Whether lines are of use: written, or kept in a journal.
     pub fn is_on(&self) -> bool {
-        self.shared.format.load(Ordering::Relaxed) != OFF
+        self.shared.format.load(Ordering::Relaxed) != OFF || self.shared.journal.get().is_some()
     }
 
     /// Puts a line into the queue.
@@ -156,14 +183,17 @@ fn write_all(shared: &Shared, mut out: impl Write) {
         while lines < BATCH
             && let Some(line) = shared.waiting.pop()
         {
-            if shared.format.load(Ordering::Relaxed) == Format::Json as u8 {
-                line.json(&mut stamp, &mut block);
-            } else {
-                line.text(&mut stamp, &mut block);
+            if let Some(journal) = shared.journal.get() {
+                journal.keep(&line);
+            }
+            match shared.format.load(Ordering::Relaxed) {
+                OFF => {}
+                json if json == Format::Json as u8 => line.json(&mut stamp, &mut block),
+                _ => line.text(&mut stamp, &mut block),
             }
             lines += 1;
         }
-        if lines > 0 {
+        if !block.is_empty() {
             // A log that cannot be written is no reason to stop serving.
             let _ = out.write_all(&block);
             block.clear();
@@ -201,13 +231,13 @@ impl Line {
         out.extend_from_slice(b" status=");
         number(self.status, out);
         out.extend_from_slice(b" cache=");
-        quoted(self.cache.as_bytes(), out);
+        quoted(self.cache.name().as_bytes(), out);
         if let Some(bytes) = self.bytes {
             out.extend_from_slice(b" bytes=");
             number(bytes, out);
         }
         out.extend_from_slice(b" duration_ms=");
-        number(self.duration_ms, out);
+        number(self.duration.as_millis(), out);
         if let Some(agent) = &self.user_agent {
             out.extend_from_slice(b" user_agent=");
             quoted(agent.as_bytes(), out);
@@ -229,8 +259,8 @@ impl Line {
             "path": self.uri.path(),
             "resource": self.resource,
             "status": self.status,
-            "cache": self.cache,
-            "duration_ms": self.duration_ms,
+            "cache": self.cache.name(),
+            "duration_ms": u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
         });
         if let Some(bytes) = self.bytes {
             line["bytes"] = bytes.into();
@@ -290,14 +320,20 @@ mod tests {
             time: Time::from_millis(1_795_258_325_892),
             request_id: HeaderValue::from_static("a-1"),
             client: IpAddr::from([127, 0, 0, 1]),
+            asker: Asker {
+                name: None,
+                address: IpAddr::from([127, 0, 0, 1]),
+            },
+            session: None,
             method: Method::GET,
             uri: path.parse().unwrap(),
             resource: "nupkg",
             status: 200,
-            cache: "hit",
+            cache: CacheStatus::Hit,
             bytes: Some(7),
-            duration_ms: 3,
+            duration: Duration::from_millis(3),
             user_agent: Some(HeaderValue::from_bytes(b"x \"y\"\xff").unwrap()),
+            warning: None,
         }
     }
 

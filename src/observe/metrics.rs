@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::core::Collector;
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -252,6 +252,34 @@ fn register_process(registry: &Registry) -> prometheus::Result<()> {
     Ok(())
 }
 
+fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
+    let mut labels = metric.get_label().iter();
+    Some(labels.find(|label| label.name() == name)?.value())
+}
+
+/// The counts of the series that are `wanted`, summed by the values of a label.
+fn tally(
+    counters: &IntCounterVec,
+    name: &str,
+    wanted: impl Fn(&Metric) -> bool,
+) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    let families = counters.collect();
+    let metrics = families.iter().flat_map(MetricFamily::get_metric);
+    for metric in metrics.filter(|metric| wanted(metric)) {
+        if let Some(value) = label(metric, name) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "counts of events are whole, and far below 2^52"
+            )]
+            let count = metric.get_counter().get_value() as u64;
+            *counts.entry(value.to_owned()).or_default() += count;
+        }
+    }
+    counts
+}
+
 impl Metrics {
     fn begin_at_zero(&self) {
         let begin = |series: &IntCounterVec, labels: &[&str]| {
@@ -279,31 +307,27 @@ impl Metrics {
 
     /// Requests by cache status.
     pub fn requests_by_cache(&self) -> BTreeMap<String, u64> {
-        let mut counts = BTreeMap::new();
-        let families = self.requests.collect();
-        for metric in families.iter().flat_map(MetricFamily::get_metric) {
-            let mut labels = metric.get_label().iter();
-            if let Some(cache) = labels.find(|label| label.name() == "cache") {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "counts of events are whole, and far below 2^52"
-                )]
-                let count = metric.get_counter().get_value() as u64;
-                *counts.entry(cache.value().to_owned()).or_default() += count;
-            }
-        }
-        counts
+        tally(&self.requests, "cache", |_| true)
+    }
+
+    /// Requests to a feed, by status class or kind of failure.
+    pub fn asked_of_feed(&self, feed: &str) -> BTreeMap<String, u64> {
+        tally(&self.upstream_requests, "outcome", |metric| {
+            label(metric, "feed") == Some(feed)
+        })
+    }
+
+    /// Hosts of a feed that are left alone.
+    pub fn hosts_left_alone(&self, feed: &str) -> u64 {
+        let hosts = |state| self.breaker_hosts.with_label_values(&[feed, state]).get();
+        u64::try_from(hosts("open") + hosts("resting")).unwrap_or_default()
     }
 
     /// Whether a feed answered the last request; nothing when it was never asked.
     pub fn feed_is_up(&self, feed: &str) -> Option<bool> {
         let families = self.upstream_up.collect();
         let mut metrics = families.iter().flat_map(MetricFamily::get_metric);
-        let of_feed = |metric: &&prometheus::proto::Metric| {
-            let mut labels = metric.get_label().iter();
-            labels.any(|label| label.name() == "feed" && label.value() == feed)
-        };
+        let of_feed = |metric: &&Metric| label(metric, "feed") == Some(feed);
         let up = metrics.find(of_feed)?.get_gauge().get_value();
         Some(up > 0.5)
     }

@@ -4,6 +4,7 @@
 //! label. Labels come from closed sets only: never a package id, a URL or a client's address.
 
 pub mod access_log;
+pub mod journal;
 pub mod metrics;
 mod stamp;
 
@@ -161,6 +162,77 @@ impl CacheStatus {
                 | Self::Refused
                 | Self::Own
         )
+    }
+}
+
+/// How a request ended, in the few kinds that people look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Served from the store, and no client waited for a feed.
+    Hit,
+    /// A feed was asked for it.
+    Miss,
+    /// Served from the store because a feed could not confirm it.
+    Stale,
+    /// Answered with 404: no feed has it.
+    Absent,
+    /// Answered with another status of 400 or more, except 401.
+    Failed,
+    /// Answered by nugate itself; a request for credentials (401) is one of these.
+    Own,
+}
+
+impl Outcome {
+    /// All of them, in the order of the documentation; an outcome is its own place in it.
+    pub const ALL: [Self; 6] = [
+        Self::Hit,
+        Self::Miss,
+        Self::Stale,
+        Self::Absent,
+        Self::Failed,
+        Self::Own,
+    ];
+
+    /// That of a status and of how the answer came about.
+    pub const fn of(status: u16, cache: CacheStatus) -> Self {
+        match cache {
+            _ if status == 401 => Self::Own,
+            _ if status == 404 => Self::Absent,
+            _ if status >= 400 => Self::Failed,
+            CacheStatus::Stale(_) => Self::Stale,
+            CacheStatus::Hit | CacheStatus::HitStale | CacheStatus::Negative => Self::Hit,
+            CacheStatus::Own => Self::Own,
+            _ => Self::Miss,
+        }
+    }
+
+    /// Whether somebody who looks after nugate wants to know: not of what clients ask in vain.
+    pub const fn is_failure(self, status: u16) -> bool {
+        matches!(self, Self::Stale) || matches!(status, 403 | 421 | 429 | 500..)
+    }
+
+    /// For people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Hit => "from the cache",
+            Self::Miss => "a feed was asked",
+            Self::Stale => "stale, because of a feed",
+            Self::Absent => "not found",
+            Self::Failed => "an error was the answer",
+            Self::Own => "of nugate itself",
+        }
+    }
+
+    /// For style sheets.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::Absent => "absent",
+            Self::Failed => "failed",
+            Self::Own => "own",
+        }
     }
 }
 

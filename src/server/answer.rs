@@ -71,6 +71,14 @@ impl Answer {
         headers.insert(REQUEST_ID, id.clone());
     }
 
+    /// What the client is told beside it; one that is remembered has nothing to tell.
+    pub(super) fn warning(&self) -> Option<&HeaderValue> {
+        match &self.memory {
+            Memory::Hot(_) => None,
+            _ => self.response.headers().get(WARNING),
+        }
+    }
+
     /// What it rests on, if it is not remembered yet.
     pub(super) fn take_standing(&mut self) -> Option<Standing> {
         match std::mem::replace(&mut self.memory, Memory::Nothing) {

@@ -16,6 +16,7 @@ use crate::proxy::generic::Generic;
 use crate::server::access::Access;
 use crate::server::base::BaseRules;
 use crate::server::hot::HotAnswers;
+use crate::server::pages::Pages;
 use crate::server::trickle;
 use crate::server::v2::V2;
 
@@ -41,6 +42,8 @@ pub struct App {
     /// `None` where V2 is not spoken.
     pub(super) v2: Option<V2>,
     pub(super) hot: HotAnswers,
+    /// `None` where there are no pages for people.
+    pub(super) pages: Option<Pages>,
 }
 
 impl App {
@@ -66,6 +69,7 @@ impl App {
             pace: Clients::default(),
             v2: Some(V2::default()),
             hot: HotAnswers::new(),
+            pages: None,
         }
     }
 
@@ -87,6 +91,13 @@ impl App {
     pub fn with_access_log(self, log: AccessLog) -> Self {
         let log = Some(log);
         Self { log, ..self }
+    }
+
+    /// The same, with pages for people.
+    #[must_use]
+    pub fn with_pages(self, pages: Pages) -> Self {
+        let pages = Some(pages);
+        Self { pages, ..self }
     }
 
     /// The same, for these clients only.

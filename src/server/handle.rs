@@ -14,7 +14,7 @@ use crate::clock::Stopwatch;
 use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
-use crate::observe::access_log::Line;
+use crate::observe::access_log::{Asker, Line};
 use crate::observe::{CacheStatus, Metrics, status_class};
 use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
@@ -31,7 +31,7 @@ use crate::server::hot::Question;
 use crate::server::scope::Scope;
 use crate::server::strict::Refusal;
 use crate::server::v2;
-use crate::server::{own, pass, raw, respond, trickle};
+use crate::server::{own, pages, pass, raw, respond, trickle};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,13 +59,14 @@ impl App {
         parts: &http::request::Parts,
         body: &impl Body,
     ) -> Option<Response<ResponseBody>> {
-        if !self.access.is_open() || self.pace.is_limited() {
+        if self.access.is_required() || self.pace.is_limited() {
             return None;
         }
         let started = Stopwatch::start();
         let question = self.question(ends, parts, body)?;
         let answer = self.hot_answer(&question, parts)?;
-        Some(self.finished(ends, parts, (answer, started), None))
+        let asker = self.access.payer(ends, parts, None);
+        Some(self.finished((ends, asker), parts, (answer, started), None))
     }
 
     /// Answers a request that was looked at by [`strict::check`] and could not be answered
@@ -83,10 +84,12 @@ impl App {
         let (mut parts, body) = request.into_parts();
         let mut toll = None;
         let mut question = None;
+        let mut asker = Payer::Background;
         let answer = match self.admit(ends, &parts, welcome).await {
             Err(refusal) => Answer::own("none", refusal),
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
+                asker = payer.clone();
                 question = self.question(ends, &parts, &body);
                 let hot = question.as_ref();
                 if let Some(answer) = hot.and_then(|it| self.hot_answer(it, &parts)) {
@@ -98,14 +101,14 @@ impl App {
                 }
             }
         };
-        let response = self.finished(ends, &parts, (answer, started), question);
+        let response = self.finished((ends, asker), &parts, (answer, started), question);
         response.map(|body| body.paced(toll))
     }
 
     /// The response to send, labelled, remembered as the answer to `question`, counted and told of.
     fn finished(
         &self,
-        ends: Ends,
+        (ends, asker): (Ends, Payer),
         parts: &http::request::Parts,
         (mut answer, started): (Answer, Stopwatch),
         question: Option<Question>,
@@ -116,7 +119,7 @@ impl App {
             drop_body(&mut answer.response);
         }
         self.remember(question, &mut answer);
-        self.record(ends, parts, id, (&answer, started));
+        self.record((ends, asker), parts, id, (&answer, started));
         let saved = answer.cache.saves_bytes();
         answer
             .response
@@ -135,7 +138,7 @@ impl App {
         let bases = self.bases.load_full();
         let verdict = self.access.admit(ends, parts, bases.prefix()).await;
         let verdict = verdict.map_err(access::Refusal::respond)?;
-        let payer = self.access.payer(ends, parts, &verdict);
+        let payer = self.access.payer(ends, parts, verdict.who.as_ref());
         self.let_in(&payer, parts).await?;
         Ok((verdict, payer))
     }
@@ -153,6 +156,10 @@ impl App {
         if verdict.is_own_key {
             // Keys of ours are for us alone.
             parts.headers.remove(API_KEY);
+        }
+        if let Some(page) = self.page_of(parts, verdict.scopes) {
+            let response = self.page(ends, parts, page, body).await;
+            return Answer::own(pages::RESOURCE, response);
         }
         let scope = Scope::of(&self.group, self.below_prefix(parts.uri.path()));
         match self.place_of(scope.as_ref(), parts) {
@@ -318,7 +325,7 @@ impl App {
 
     fn record(
         &self,
-        ends: Ends,
+        (ends, asker): (Ends, Payer),
         parts: &http::request::Parts,
         id: HeaderValue,
         (answer, started): (&Answer, Stopwatch),
@@ -336,14 +343,17 @@ impl App {
             time: self.group.clock().now(),
             request_id: id,
             client: ends.peer.ip(),
+            asker: asker_of(ends, asker),
+            session: parts.headers.get(SESSION).cloned(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             resource: answer.resource,
             status: status.as_u16(),
-            cache: answer.cache.name(),
+            cache: answer.cache,
             bytes: answer.response.body().length(),
-            duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            duration: elapsed,
             user_agent: parts.headers.get(USER_AGENT).cloned(),
+            warning: answer.warning().cloned(),
         });
     }
 }
@@ -375,6 +385,16 @@ fn count(metrics: &Metrics, answer: &Answer, elapsed: Duration) {
         .request_seconds
         .with_label_values(&[answer.resource]);
     seconds.observe(elapsed.as_secs_f64());
+}
+
+fn asker_of(ends: Ends, payer: Payer) -> Asker {
+    let (name, address) = match payer {
+        Payer::User(name) => (Some(name), None),
+        Payer::Client(address) => (None, Some(address)),
+        Payer::Background | Payer::Shared => (None, None),
+    };
+    let address = address.unwrap_or_else(|| ends.peer.ip());
+    Asker { name, address }
 }
 
 /// What a request says of where it was sent.

@@ -39,6 +39,7 @@ mod modes;
 mod negative;
 mod outbound;
 mod pacing;
+mod pages;
 mod publish;
 mod quota;
 mod raw;

@@ -7,6 +7,7 @@
 
 mod bundle;
 mod order;
+mod packages;
 mod pins;
 mod purge;
 mod repair;
@@ -26,8 +27,9 @@ use tokio::sync::mpsc;
 pub use bundle::{Export, Import, PublicKey, SigningKey};
 pub use order::{
     Amount, Amounts, Event, Exported, FeedState, Finding, Imported, NotWarmed, Order, PinReport,
-    Purged, Report, Room, SinceStart, Stats, Verified, Warm, Warmed,
+    Purged, Report, Room, SinceStart, Stats, Verified, Warm, Warmed, date,
 };
+pub use packages::{CachedPackage, Document, Listed, Listing};
 pub use pins::renew as renew_pins;
 
 use crate::clock::Time;
@@ -143,6 +145,26 @@ impl Cache {
         };
         // Whoever listened may have gone.
         let _ = events.tell(last).await;
+    }
+
+    /// Carries an order out whose events on the way nobody wants to hear.
+    ///
+    /// # Errors
+    /// Why it is not done, for people.
+    pub async fn finish(self, order: Order) -> Result<Report, String> {
+        let (sender, mut events) = mpsc::channel(EVENTS);
+        let last = async {
+            let mut last = None;
+            while let Some(event) = events.recv().await {
+                last = Some(event);
+            }
+            last
+        };
+        match tokio::join!(self.carry_out(order, sender), last).1 {
+            Some(Event::Done(report)) => Ok(report),
+            Some(Event::Failed(why)) => Err(why),
+            _ => Err("the order broke off".to_owned()),
+        }
     }
 
     /// Calls `each` for every entry whose key begins with `prefix`, some at a time.

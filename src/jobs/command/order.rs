@@ -231,6 +231,15 @@ pub struct FeedState {
     pub name: String,
     /// Whether it answered the last request; nothing when it was not asked since the start.
     pub up: Option<bool>,
+    /// Requests to it since the start, by status class or kind of failure.
+    #[serde(default)]
+    pub asked: BTreeMap<String, u64>,
+    /// Body bytes received from it since the start, after decoding.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Hosts of it that are left alone at the moment, because they failed or asked to be.
+    #[serde(default)]
+    pub left_alone: u64,
 }
 
 /// What made room, or would.
@@ -366,8 +375,8 @@ pub struct Imported {
     pub newer_here: u64,
 }
 
-/// RFC 3339, to the second.
-pub(super) fn date(time: Time) -> Option<String> {
+/// RFC 3339 in UTC, to the second; nothing for what no calendar has.
+pub fn date(time: Time) -> Option<String> {
     let seconds = i64::try_from(time.as_millis() / 1000).ok()?;
     let date = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
     date.format(&Rfc3339).ok()

@@ -2,6 +2,7 @@
 
 use super::order::date;
 use super::{Amount, Cache, Failure, FeedState, Running, SinceStart, Stats, kind_of};
+use crate::nuget::subject::ARCHIVE;
 use crate::observe::CacheStatus;
 use crate::store::{Pinned, Row};
 
@@ -51,9 +52,15 @@ impl Cache {
 
     fn feed(&self, name: &str) -> FeedState {
         let metrics = self.running.as_ref().map(|running| running.group.metrics());
+        let asked = metrics.map(|metrics| metrics.asked_of_feed(name));
         FeedState {
             name: name.to_owned(),
             up: metrics.and_then(|metrics| metrics.feed_is_up(name)),
+            asked: asked.unwrap_or_default(),
+            bytes: metrics.map_or(0, |metrics| {
+                metrics.upstream_bytes.with_label_values(&[name]).get()
+            }),
+            left_alone: metrics.map_or(0, |metrics| metrics.hosts_left_alone(name)),
         }
     }
 }
@@ -76,7 +83,7 @@ impl Tally {
             self.oldest
         };
         self.newest = self.newest.max(Some(row.used_at));
-        if kind == "nupkg" {
+        if kind == ARCHIVE {
             self.stats.package_versions += 1;
             let mut folders = row.key.as_str().rsplitn(3, '/');
             let package = folders.nth(2).unwrap_or_default();

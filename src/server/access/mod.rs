@@ -123,15 +123,20 @@ impl Access {
         self.clients.store(Arc::new(clients));
     }
 
-    /// Whether everyone may ask everything.
-    pub(in crate::server) fn is_open(&self) -> bool {
-        !self.clients.load().rules.is_required
+    /// Whether clients must say who they are.
+    pub fn is_required(&self) -> bool {
+        self.clients.load().rules.is_required
     }
 
     /// Whose share a request is of: a known client's own, wherever it comes from, else that of its
     /// address.
-    pub(in crate::server) fn payer(&self, ends: Ends, parts: &Parts, verdict: &Verdict) -> Payer {
-        if let Some(who) = &verdict.who {
+    pub(in crate::server) fn payer(
+        &self,
+        ends: Ends,
+        parts: &Parts,
+        who: Option<&Arc<str>>,
+    ) -> Payer {
+        if let Some(who) = who {
             return Payer::User(Arc::clone(who));
         }
         let proxies = &self.clients.load().rules.proxies;

@@ -5,21 +5,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use nugate::clock::{Clock, Time};
 use nugate::config::AccessConfig;
 use nugate::demo::ExampleFeed;
+use nugate::group::Group;
+use nugate::jobs::command::{self, Cache};
 use nugate::nuget::publish::Publish;
 use nugate::nuget::service_index::WebLinks;
 use nugate::nuget::v2::V2Source;
 use nugate::observe::Metrics;
+use nugate::observe::access_log::{AccessLog, Format};
 use nugate::pace::{self, Lines};
 use nugate::policy::class::{Freshness, Network};
 use nugate::policy::pacing::Rate;
 use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use nugate::proxy::{LongViews, Options, Parts, Proxy};
 use nugate::server::access::Access;
-use nugate::server::{App, BaseRules, Door, Limits, Tls, run};
+use nugate::server::{App, BaseRules, Door, Limits, Pages, Tls, run};
 use nugate::store::{Quota, Store, StoreOptions};
 use nugate::upstream::{Feed, FeedOptions, Outbound};
 use tempfile::TempDir;
@@ -121,13 +125,19 @@ impl World {
             metrics,
             options: self.settings.options.clone(),
         };
-        let metrics = Arc::clone(&parts.metrics);
+        let (metrics, store) = (Arc::clone(&parts.metrics), parts.store.clone());
+        let dropped = metrics.log_lines_dropped.clone();
         let proxies = self.settings.bases.trusted_proxies.clone();
         let access = Access::open(&self.settings.access, proxies, metrics).unwrap();
         let raw = self.generic(&parts);
         let proxy = Proxy::new(parts).await;
+        let group = Group::from(proxy);
+        let journal = Arc::new(Pages::journal());
+        let log = AccessLog::start(std::io::sink(), Format::Text, dropped).unwrap();
         let app = Arc::new(
-            App::new(proxy, self.settings.bases.clone())
+            App::new(group.clone(), self.settings.bases.clone())
+                .with_access_log(log.with_journal(Arc::clone(&journal)))
+                .with_pages(Pages::new(self.cache(store, group), journal))
                 .with_patience(self.settings.patience)
                 .with_v2(self.settings.options.v2)
                 .with_access(Arc::new(access))
@@ -145,6 +155,18 @@ impl World {
         }));
         let stop = Some(stop);
         self.running = Some(Running { app, stop, task });
+    }
+
+    fn cache(&self, store: Store, group: Group) -> Cache {
+        Cache {
+            store,
+            quota: Arc::new(ArcSwap::from_pointee(self.settings.quota)),
+            feeds: group.members().map(|it| it.name().to_owned()).collect(),
+            running: Some(command::Running {
+                group,
+                started_at: self.clock.now(),
+            }),
+        }
     }
 
     fn generic(&self, parts: &Parts) -> Generic {

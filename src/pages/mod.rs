@@ -1,0 +1,74 @@
+//! Pages for people: set-up, state, restores, packages.
+//!
+//! A page is a function of facts that others gathered, and of the time; it asks nothing, and knows no
+//! HTTP. Templates and the style sheet lie beside their modules. Invariants: no page needs a script
+//! or anything of another host; each text is escaped by the template; links are relative, so that
+//! they hold under every prefix and host.
+
+mod package;
+mod restore;
+mod setup;
+mod state;
+mod words;
+
+pub use package::{Done, ListingPage, PackagePage, WhoAsked};
+pub use restore::RestorePage;
+pub use setup::{FeedLink, SetupPage, Source};
+pub use state::{Facts, StatePage};
+
+/// The style sheet, which stands in each page as it is here.
+pub const STYLE: &str = include_str!("style.css");
+
+/// Where a page is among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tab {
+    /// How clients are set up.
+    Setup,
+    /// What goes on, and restores.
+    State,
+    /// What is stored.
+    Packages,
+}
+
+/// What all pages have around them.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// From the page to our root: nothing, or `../` as often as needed.
+    pub root: &'static str,
+    /// Where the page is.
+    pub tab: Tab,
+}
+
+impl Frame {
+    /// That of a page that lies so many folders below our root, at most two.
+    pub const fn below(depth: usize, tab: Tab) -> Self {
+        let root = match depth {
+            0 => "",
+            1 => "../",
+            _ => "../../",
+        };
+        Self { root, tab }
+    }
+
+    /// From the page to the one about set-up, never nothing: that would be the page itself.
+    const fn home(self) -> &'static str {
+        if self.root.is_empty() {
+            "./"
+        } else {
+            self.root
+        }
+    }
+
+    const fn version() -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// The attribute of the link to a tab.
+    fn current(self, tab: Tab) -> &'static str {
+        if self.tab == tab {
+            " aria-current=\"page\""
+        } else {
+            ""
+        }
+    }
+}
