@@ -156,7 +156,7 @@ impl Daemon {
             .with_pace(lines.clients)
             .with_raw(raw);
         if config.pages {
-            let journal = Arc::new(Pages::journal());
+            let journal = Arc::new(Pages::journal(&metrics));
             log = log.with_journal(Arc::clone(&journal));
             app = app.with_pages(Pages::new(cache.clone(), journal));
         }

@@ -8,12 +8,14 @@
 
 use std::collections::VecDeque;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use prometheus::IntCounter;
 use uuid::Uuid;
 
 use crate::clock::Time;
@@ -35,6 +37,10 @@ pub const PACKAGES_MAX: u64 = 2048;
 /// Askers of a package that are remembered, each with a version.
 pub const ASKERS_MAX: usize = 12;
 
+/// Lines that are noted in a second. Nobody reads more, and a machine that answers more has better
+/// things to do; the rest is counted.
+pub const NOTED_MAX: u64 = 5000;
+
 /// Characters of a client's text that are kept.
 const TEXT_MAX: usize = 200;
 
@@ -49,6 +55,9 @@ pub type PackageOf = fn(&str, &str) -> Option<(String, String)>;
 #[derive(Debug)]
 pub struct Journal {
     package_of: PackageOf,
+    skipped: IntCounter,
+    /// A second, and how many lines were noted in it.
+    noted: (AtomicU64, AtomicU64),
     latest: Mutex<Latest>,
     askers: Cache<String, Arc<Mutex<VecDeque<Demand>>>>,
 }
@@ -130,14 +139,17 @@ pub struct Demand {
 }
 
 impl Journal {
-    /// An empty one; `package_of` knows which paths are of packages.
-    pub fn new(package_of: PackageOf) -> Self {
+    /// An empty one; `package_of` knows which paths are of packages, `skipped` counts lines beyond
+    /// [`NOTED_MAX`].
+    pub fn new(package_of: PackageOf, skipped: IntCounter) -> Self {
         let askers = Cache::builder()
             .max_capacity(PACKAGES_MAX)
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self {
             package_of,
+            skipped,
+            noted: Default::default(),
             latest: Mutex::default(),
             askers,
         }
@@ -145,6 +157,9 @@ impl Journal {
 
     /// Keeps what a line says.
     pub fn keep(&self, line: &Line) {
+        if !self.has_room(line.time) {
+            return self.skipped.inc();
+        }
         let outcome = Outcome::of(line.status, line.cache);
         let restore = line.session.as_ref().and_then(session);
         if restore.is_some() || outcome.is_failure(line.status) {
@@ -166,6 +181,16 @@ impl Journal {
             let mut demands = demands.lock().unwrap_or_else(PoisonError::into_inner);
             demand(&mut demands, version, line);
         }
+    }
+
+    /// Whether a line of this time may be noted. Only one thread keeps lines.
+    fn has_room(&self, time: Time) -> bool {
+        let (second, count) = &self.noted;
+        let now = time.as_millis() / 1000;
+        if second.swap(now, Ordering::Relaxed) != now {
+            count.store(0, Ordering::Relaxed);
+        }
+        count.fetch_add(1, Ordering::Relaxed) < NOTED_MAX
     }
 
     /// The restores, the one that asked last first.
@@ -355,10 +380,28 @@ mod tests {
     }
 
     fn journal() -> Journal {
-        Journal::new(|_, path| {
+        let package_of: PackageOf = |_, path| {
             let (id, version) = path.strip_prefix('/')?.split_once('/')?;
             Some((id.to_owned(), version.to_owned()))
-        })
+        };
+        Journal::new(package_of, IntCounter::new("skipped", "help").unwrap())
+    }
+
+    #[test]
+    fn so_many_lines_are_noted_in_a_second() {
+        let journal = journal();
+        let mut line = line(0, 200, CacheStatus::Hit);
+        let noted = |journal: &Journal| journal.demands("a")[0].count;
+        for _ in 0..NOTED_MAX + 10 {
+            journal.keep(&line);
+        }
+        assert_eq!((noted(&journal), journal.skipped.get()), (NOTED_MAX, 10));
+        line.time = line.time.plus(Duration::from_secs(1));
+        journal.keep(&line);
+        assert_eq!(
+            (noted(&journal), journal.skipped.get()),
+            (NOTED_MAX + 1, 10)
+        );
     }
 
     #[test]

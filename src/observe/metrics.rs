@@ -162,6 +162,8 @@ series! {
         "Body bytes sent to clients that did not have to come from an upstream";
     log_lines_dropped = counter "nugate_log_lines_dropped_total" []
         "Lines of the access log that were dropped because it could not be written fast enough";
+    journal_skipped = counter "nugate_journal_lines_skipped_total" []
+        "Requests that the pages for people do not tell of, because there were more than 5000 in a second";
     connections = gauge "nugate_connections" []
         "Open client connections";
     connections_silent = gauge "nugate_connections_silent" []

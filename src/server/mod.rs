@@ -23,6 +23,7 @@ mod pass;
 mod publish;
 mod range;
 mod raw;
+mod record;
 mod reload;
 mod respond;
 mod scope;

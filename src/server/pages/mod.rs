@@ -28,6 +28,7 @@ use crate::jobs::command::{Cache, Order, Report, Stats};
 use crate::nuget::id::PackageId;
 use crate::nuget::subject::ARCHIVE;
 use crate::nuget::version::PackageVersion;
+use crate::observe::Metrics;
 use crate::observe::journal::Journal;
 use crate::pages::{
     Done, Facts, FeedLink, ListingPage, PackagePage, RestorePage, SetupPage, Source, StatePage,
@@ -79,8 +80,8 @@ impl Pages {
     }
 
     /// A journal that knows the paths of packages.
-    pub fn journal() -> Journal {
-        Journal::new(package_of)
+    pub fn journal(metrics: &Metrics) -> Journal {
+        Journal::new(package_of, metrics.journal_skipped.clone())
     }
 
     async fn stats(&self) -> Result<Arc<Stats>, Arc<String>> {

@@ -128,11 +128,11 @@ impl World {
         let (metrics, store) = (Arc::clone(&parts.metrics), parts.store.clone());
         let dropped = metrics.log_lines_dropped.clone();
         let proxies = self.settings.bases.trusted_proxies.clone();
-        let access = Access::open(&self.settings.access, proxies, metrics).unwrap();
+        let access = Access::open(&self.settings.access, proxies, Arc::clone(&metrics)).unwrap();
         let raw = self.generic(&parts);
         let proxy = Proxy::new(parts).await;
         let group = Group::from(proxy);
-        let journal = Arc::new(Pages::journal());
+        let journal = Arc::new(Pages::journal(&metrics));
         let log = AccessLog::start(std::io::sink(), Format::Text, dropped).unwrap();
         let app = Arc::new(
             App::new(group.clone(), self.settings.bases.clone())
