@@ -14,6 +14,10 @@ use crate::clock::{Stopwatch, Tick};
 /// How long a connection that is asked to close may take for it.
 pub const GRACE: Duration = Duration::from_secs(2);
 
+/// How long the rest of an upload that nobody reads is taken in, so that the client gets to read why it
+/// was refused.
+pub const LINGER: Duration = Duration::from_secs(30);
+
 /// How long a connection that was just accepted has for its first request before it counts as idle.
 const SETTLING: Duration = Duration::from_secs(1);
 
@@ -35,6 +39,8 @@ pub struct Patience {
     pub idle: Duration,
     /// For taking any more of a response.
     pub stall: Duration,
+    /// After the last response, for closing, and for sending what of its request nobody reads.
+    pub last: Duration,
     /// Between requests, until what is needed to answer one is given up. It is made again for the
     /// next: no limit that the client notices.
     pub rest: Duration,
@@ -47,6 +53,7 @@ impl Default for Patience {
             head: Duration::from_secs(15),
             idle: Duration::from_secs(90),
             stall: Duration::from_secs(60),
+            last: LINGER,
             // Restores that go on ask again sooner.
             rest: Duration::from_secs(2),
         }
@@ -121,6 +128,8 @@ pub struct Activity {
     started: Stopwatch,
     /// Whether there has been a request.
     used: AtomicBool,
+    /// Whether the client takes what is sent more slowly than there is something to send.
+    is_behind: AtomicBool,
     first_bytes: AtomicUsize,
     is_http2: AtomicBool,
     head: AtomicU64,
@@ -129,6 +138,8 @@ pub struct Activity {
     waiting: AtomicUsize,
     given_up: AtomicUsize,
     closing: AtomicU64,
+    /// Whether the client was told with a response that it is the last one.
+    is_last: AtomicBool,
     evicted: AtomicBool,
     eviction: Notify,
 }
@@ -142,6 +153,7 @@ impl Activity {
         Self {
             started: Stopwatch::start(),
             used: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
             first_bytes: AtomicUsize::new(0),
             is_http2: AtomicBool::new(false),
             head: AtomicU64::new(0),
@@ -150,6 +162,7 @@ impl Activity {
             waiting: AtomicUsize::new(0),
             given_up: AtomicUsize::new(0),
             closing: AtomicU64::new(0),
+            is_last: AtomicBool::new(false),
             evicted: AtomicBool::new(false),
             eviction: Notify::new(),
         }
@@ -178,6 +191,14 @@ impl Activity {
     pub fn sent(&self) {
         if !self.is_http2.load(Ordering::Relaxed) {
             self.moved();
+        }
+    }
+
+    /// Whether all that there was to send has left.
+    pub fn behind(&self, is_behind: bool) {
+        // Rarely a change.
+        if self.is_behind.load(Ordering::Relaxed) != is_behind {
+            self.is_behind.store(is_behind, Ordering::Relaxed);
         }
     }
 
@@ -238,11 +259,6 @@ impl Activity {
         heard == PREFACE.len() || (heard > 0 && !self.is_http2.load(Ordering::Relaxed))
     }
 
-    /// Whether it has been silent for long enough to rest.
-    pub fn rests(&self, patience: &Patience) -> bool {
-        self.idle_since().is_some_and(|idle| idle >= patience.rest)
-    }
-
     /// Since when it has had no request under way; none when it has one.
     pub fn idle_since(&self) -> Option<Duration> {
         let idle = self.requests.load(Ordering::Relaxed) == 0;
@@ -266,6 +282,11 @@ impl Activity {
         while !self.evicted.load(Ordering::Relaxed) {
             self.eviction.notified().await;
         }
+    }
+
+    /// The response to be sent says that it is the last one.
+    pub fn last(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
     }
 
     /// It was told that no further request is taken.
@@ -312,6 +333,9 @@ impl Activity {
         if closing > 0 {
             return later(GRACE, since(closing), Due::Cut(Reason::Idle));
         }
+        if self.is_last.load(Ordering::Relaxed) {
+            return later(patience.last, still, Due::Cut(Reason::Idle));
+        }
         if self.evicted.load(Ordering::Relaxed) {
             return Due::Close(Reason::Evicted);
         }
@@ -322,7 +346,8 @@ impl Activity {
         if head > 0 && !self.is_http2.load(Ordering::Relaxed) {
             return later(patience.head, since(head), Due::Cut(Reason::SlowHead));
         }
-        if may_rest && patience.rest < patience.idle {
+        let is_behind = self.is_behind.load(Ordering::Relaxed);
+        if may_rest && !is_behind && patience.rest < patience.idle {
             return later(patience.rest, still, Due::Rest);
         }
         later(patience.idle, still, Due::Close(Reason::Idle))
@@ -362,6 +387,7 @@ mod tests {
             head: limit(over[1]),
             idle: limit(over[2]),
             stall: limit(over[3]),
+            last: limit(false),
             rest: limit(false),
         }
     }
@@ -426,10 +452,13 @@ mod tests {
         // Half a head is not silence.
         assert!(waits(&activity, &at_once, true));
         activity.begin();
-        assert!(waits(&activity, &at_once, true) && !activity.rests(&at_once));
+        assert!(waits(&activity, &at_once, true));
         activity.end(true);
         assert_eq!(activity.judge(&at_once, true), Due::Rest);
-        assert!(activity.rests(&at_once) && !activity.rests(&later));
+        // What is not sent yet keeps it awake.
+        activity.behind(true);
+        assert!(waits(&activity, &at_once, true));
+        activity.behind(false);
         assert!(waits(&activity, &at_once, false) && waits(&activity, &later, true));
         // What is to be closed anyway is not put to rest first.
         let idle = patience([false, false, true, false]);

@@ -205,11 +205,10 @@ impl Speaker {
         (Some(stream), ending)
     }
 
-    async fn run(&mut self, spoken: &mut impl Spoken, may_rest: bool) -> Ending {
+    async fn run(&mut self, spoken: &mut impl Spoken, mut may_rest: bool) -> Ending {
         if *self.phase.borrow_and_update() != Phase::Serving {
             spoken.wind_down();
         }
-        let mut rests = false;
         loop {
             tokio::select! {
                 biased;
@@ -217,9 +216,7 @@ impl Speaker {
                     if let Err(error) = &ended {
                         tracing::debug!(client = %self.ends.peer, %error, "a connection ended early");
                     }
-                    // A request that came in between was told that it is the last one.
-                    let rested = ended.is_ok() && rests && self.activity.rests(&self.shared.patience);
-                    return if rested { Ending::Rest } else { Ending::Over };
+                    return Ending::Over;
                 }
                 changed = self.phase.changed() => {
                     if changed.is_err() || *self.phase.borrow_and_update() == Phase::Over {
@@ -230,8 +227,14 @@ impl Speaker {
                 due = self.activity.due(&self.shared.patience, may_rest) => match due {
                     Due::Later(_) => {}
                     Due::Rest => {
-                        rests = true;
                         spoken.wind_down();
+                        // What does not end at once has something left to do, and ends after it.
+                        let at_once = poll_fn(|cx| Poll::Ready(spoken.poll_on(cx))).await;
+                        match at_once {
+                            Poll::Ready(Ok(())) => return Ending::Rest,
+                            Poll::Ready(Err(_)) => return Ending::Over,
+                            Poll::Pending => may_rest = false,
+                        }
                     }
                     Due::Close(reason) => {
                         self.shared.ended(self.ends.peer, *self.told.insert(reason));
@@ -270,8 +273,9 @@ impl Speaker {
             let checked = strict::check(&parts);
             let closes = checked.is_err() || strict::closes(&parts);
             let leave = Leave {
-                closes: closes && parts.version <= Version::HTTP_11,
-                outbox: outbox.clone().filter(|_| parts.version <= Version::HTTP_11),
+                is_http1: parts.version <= Version::HTTP_11,
+                closes,
+                outbox: outbox.clone(),
                 exchange: Exchange::begin(&activity),
             };
             if checked.is_ok()
@@ -320,6 +324,8 @@ where
 
 /// How a response goes its way.
 struct Leave {
+    /// HTTP/2 has no last response, and sends files like everything else.
+    is_http1: bool,
     /// Whether it is the last one of its connection.
     closes: bool,
     /// None where files cannot be sent by the kernel.
@@ -330,9 +336,16 @@ struct Leave {
 impl Leave {
     /// The response as it is sent.
     fn take(self, mut response: Response<ResponseBody>) -> Response<Answer> {
+        if !self.is_http1 {
+            return response.map(|body| Answer::new(body, self.exchange));
+        }
+        let headers = response.headers_mut();
         if self.closes {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let is_close = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+        if headers.get(CONNECTION).is_some_and(is_close) {
+            self.exchange.last();
         }
         response.map(|body| {
             let body = match &self.outbox {

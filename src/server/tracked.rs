@@ -12,13 +12,12 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::activity::Activity;
+use crate::server::activity::{Activity, LINGER};
 use crate::server::body::{BodyError, ResponseBody};
 
-/// How much of an upload that nobody reads is taken in, for how long in all, and the longest pause
-/// in it, so that the client gets to read why it was refused.
+/// How much of an upload that nobody reads is taken in, for as long as [`LINGER`], and the longest pause
+/// in it.
 const LINGER_BYTES: usize = 256 << 20;
-const LINGER_TIME: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is taken in of a request before anything is made to read it.
@@ -53,6 +52,7 @@ impl<S> Stream<S> {
         if matches!(written, Poll::Ready(Ok(count)) if count > 0) {
             self.activity.sent();
         }
+        self.activity.behind(written.is_pending());
         written
     }
 }
@@ -145,6 +145,13 @@ impl Exchange {
             waiting: true,
             answered: false,
         }
+    }
+}
+
+impl Exchange {
+    /// There will be none after it.
+    pub fn last(&self) {
+        self.activity.last();
     }
 }
 
@@ -243,7 +250,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         let left = self.body.take().filter(|body| !body.is_end_stream());
         if let Some(body) = left.filter(|_| self.lingers) {
-            tokio::spawn(tokio::time::timeout(LINGER_TIME, async {
+            tokio::spawn(tokio::time::timeout(LINGER, async {
                 let mut body = Limited::new(body, LINGER_BYTES);
                 while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_PAUSE, body.frame()).await {
                 }

@@ -33,6 +33,7 @@ fn patient() -> Patience {
         head: LONG,
         idle: LONG,
         stall: LONG,
+        last: LONG,
         rest: LONG,
     }
 }
@@ -385,6 +386,7 @@ async fn a_client_that_waits_for_us_is_never_ended() {
             head: SHORT,
             idle: SHORT,
             stall: SHORT,
+            last: SHORT,
             rest: SHORT,
         };
     })

@@ -196,6 +196,7 @@ async fn each_answer_belongs_to_its_request_whatever_is_done_to_it() {
             head: short,
             idle: short,
             stall: short,
+            last: short,
             // Connections rest between requests too.
             rest: short / 10,
         };
