@@ -94,6 +94,7 @@ pub struct PackagePage {
     documents: Vec<DocumentRow>,
     left_out: u64,
     demands: Vec<DemandRow>,
+    may_act: bool,
 }
 
 struct DocumentRow {
@@ -121,11 +122,12 @@ struct DemandRow {
 }
 
 impl PackagePage {
-    /// What is stored of `id` at `now`; `done` is what a form has just done.
+    /// What is stored of `id` at `now`; `done` is what a form has just done. Without forms for whom
+    /// they are not taken from.
     pub fn new(
         id: &str,
         (package, demands): (&CachedPackage, WhoAsked<'_>),
-        done: Option<Done>,
+        (done, may_act): (Option<Done>, bool),
         now: Time,
     ) -> Self {
         let row = |document: &Document| document_row(id, document, now);
@@ -147,6 +149,7 @@ impl PackagePage {
             documents: package.documents.iter().map(row).collect(),
             left_out: package.left_out,
             demands: demands.iter().map(demand).collect(),
+            may_act,
         }
     }
 }

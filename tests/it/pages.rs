@@ -415,6 +415,27 @@ async fn forms_of_other_sites_do_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_access_rules_forms_are_for_this_machine_alone() {
+    let world = World::with(ExampleFeed::demo(), |settings| {
+        settings.bases.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    world.hit(CORE).await;
+    let ours = format!("http://{}", world.addr);
+    for (client, status) in [("192.0.2.7", 403), ("127.0.0.1", 303)] {
+        let from = [("x-forwarded-for", client)];
+        let shown = get(world.addr, PACKAGE, &from).await;
+        assert_eq!(shown.text().contains("<form"), status == 303, "{client}");
+        let headers = [("origin", ours.as_str()), from[0]];
+        assert_eq!(
+            form(&world, &headers, "do=pin").await.status,
+            status,
+            "{client}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_shows_who_asked_needs_admin() {
     let key = |name: &str, scope: &str| {
         let digest = Digest::of(name.as_bytes()).to_hex();

@@ -33,6 +33,7 @@ use crate::observe::journal::Journal;
 use crate::pages::{
     Done, Facts, FeedLink, ListingPage, PackagePage, RestorePage, SetupPage, Source, StatePage,
 };
+use crate::policy::pacing::Payer;
 use crate::server::answer::misdirected;
 use crate::server::body::BodyError;
 use crate::server::handle::{App, Ends};
@@ -160,6 +161,10 @@ impl App {
             Err(error) => return misdirected(&error),
         };
         match (&parts.method, page) {
+            (&Method::POST, Page::Package(_)) if !self.may_act(ends, parts) => {
+                let text = "as access.mode is none, forms are taken from this machine alone\n";
+                own::text(StatusCode::FORBIDDEN, text)
+            }
             (&Method::POST, Page::Package(id)) if is_of_ours(&parts.headers, &base) => {
                 pages.act(&id, body).await
             }
@@ -168,13 +173,27 @@ impl App {
                 own::text(StatusCode::FORBIDDEN, text)
             }
             (&Method::GET | &Method::HEAD, page) => {
-                Box::pin(self.shown(pages, page, parts, base)).await
+                Box::pin(self.shown(pages, page, (ends, parts), base)).await
             }
             (method, page) => own::not_allowed(method, page.methods()),
         }
     }
 
-    async fn shown(&self, pages: &Pages, page: Page, parts: &Parts, base: Arc<str>) -> Html {
+    /// Whether forms are taken: from those who showed that they may, or, where nobody shows anything,
+    /// from this machine.
+    fn may_act(&self, ends: Ends, parts: &Parts) -> bool {
+        let asker = self.access.payer(ends, parts, None);
+        self.access.is_required()
+            || matches!(asker, Payer::Client(address) if address.is_loopback())
+    }
+
+    async fn shown(
+        &self,
+        pages: &Pages,
+        page: Page,
+        (ends, parts): (Ends, &Parts),
+        base: Arc<str>,
+    ) -> Html {
         let now = self.group.clock().now();
         let asked = |name| query(parts, name);
         match page {
@@ -208,7 +227,7 @@ impl App {
                     html(&PackagePage::new(
                         id.as_str(),
                         (&package, &demands),
-                        done,
+                        (done, self.may_act(ends, parts)),
                         now,
                     ))
                 }
