@@ -25,7 +25,7 @@ const RUNNING: &str = "running";
 pub(super) struct Folder {
     root: PathBuf,
     unclean: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -98,7 +98,18 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::io("create folder", path, error))
 }
 
-fn lock(root: &Path) -> Result<File, StoreError> {
+/// The lock of a directory. Given back in so many words: to close the file is not enough while a
+/// program that is just being started has it too.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn lock(root: &Path) -> Result<Lock, StoreError> {
     let path = root.join("lock");
     let failed = |error| StoreError::io("lock", &path, error);
     let file = File::options()
@@ -108,7 +119,7 @@ fn lock(root: &Path) -> Result<File, StoreError> {
         .open(&path)
         .map_err(failed)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(Errno::WOULDBLOCK) => Err(StoreError::new(
             StoreErrorKind::Locked,
             format!("store {}", root.display()),
@@ -136,6 +147,17 @@ fn clear(folder: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_whoever_has_the_file_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock(dir.path()).unwrap();
+        let copy = first.0.try_clone().unwrap();
+        assert!(lock(dir.path()).is_err());
+        drop(first);
+        assert!(lock(dir.path()).is_ok());
+        drop(copy);
+    }
 
     #[test]
     fn an_end_without_end_is_noticed() {

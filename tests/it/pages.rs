@@ -259,6 +259,8 @@ async fn the_state_shows_what_fails_and_how_the_feed_is() {
     world.hit("index.json").await;
     let state = says(&world, "/-/state", ">answers<").await;
     assert!(state.contains("service index"), "{state}");
+    let nothing = "flat/nothing.here/index.json";
+    assert_eq!(world.get(nothing).await.status, 404);
     world.up.down().await;
     assert_eq!(world.get("flat/example.core/index.json").await.status, 502);
     // The figures are gathered every few seconds at most.
@@ -272,7 +274,7 @@ async fn the_state_shows_what_fails_and_how_the_feed_is() {
         assert!(state.contains(part), "{part} is not in\n{state}");
     }
     // What is asked in vain is no failure.
-    assert!(!state.contains("404"), "{state}");
+    assert!(!state.contains(nothing), "{state}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
