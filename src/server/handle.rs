@@ -57,7 +57,7 @@ impl App {
         parts: &http::request::Parts,
         body: &impl Body,
     ) -> Option<Response<ResponseBody>> {
-        if self.access.is_required() || self.pace.is_limited() {
+        if !self.is_open() {
             return None;
         }
         let started = Stopwatch::start();
@@ -65,6 +65,11 @@ impl App {
         let answer = self.hot_answer(&question, parts)?;
         let asker = self.access.payer(ends, parts, None);
         Some(self.finished((ends, asker), parts, (answer, started), None))
+    }
+
+    /// Whether anybody may ask as much as they like.
+    fn is_open(&self) -> bool {
+        !self.access.is_required() && !self.pace.is_limited()
     }
 
     /// Answers a request that was looked at by [`strict::check`] and could not be answered
@@ -89,7 +94,8 @@ impl App {
                 toll = self.toll(&payer, &parts);
                 asker = payer.clone();
                 question = self.question(ends, &parts, &body);
-                let hot = question.as_ref();
+                // Where it is open, this was looked up [at once](Self::at_once).
+                let hot = question.as_ref().filter(|_| !self.is_open());
                 if let Some(answer) = hot.and_then(|it| self.hot_answer(it, &parts)) {
                     answer
                 } else {

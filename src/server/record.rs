@@ -27,6 +27,7 @@ impl App {
         identifier(self.run, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Counts an answered request, and puts its line into the access log.
     pub(super) fn record(
         &self,
         (ends, asker): (Ends, Payer),

@@ -93,8 +93,7 @@ trait Spoken {
     fn wind_down(&mut self);
 }
 
-/// How a connection came to be silent.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How requests, or the wait for them, end.
 enum Ending {
     /// It is over.
     Over,
@@ -134,56 +133,51 @@ impl Speaker {
         let mut stream = Stream::new(Lingering::new(stream), Arc::clone(&self.activity));
         loop {
             match self.silence(&mut stream).await {
-                Ending::Rest => {}
-                Ending::Over => return self.close(stream).await,
-                Ending::Cut => return,
+                None => {}
+                Some(Ending::Over) => return self.close(stream).await,
+                Some(_) => return,
             }
             // Apart, so that silence costs nothing of it.
-            let (left, ending) = Box::pin(self.requests(stream)).await;
-            match left {
-                Some(left) if ending == Ending::Rest => stream = left,
-                Some(left) if ending == Ending::Over => return self.close(left).await,
-                _ => return,
+            match Box::pin(self.requests(stream)).await {
+                Some(left) => stream = left,
+                None => return,
             }
         }
     }
 
-    /// Waits for the first bytes of a request: [`Ending::Rest`] when there are some.
-    async fn silence<S>(&mut self, stream: &mut Stream<S>) -> Ending
+    /// Waits for the first bytes of a request; says how it ends when there are none.
+    async fn silence<S>(&mut self, stream: &mut Stream<S>) -> Option<Ending>
     where
         S: AsyncRead + Unpin,
     {
         if *self.phase.borrow_and_update() != Phase::Serving {
-            return Ending::Over;
+            return Some(Ending::Over);
         }
         let _silent = Open::new(&self.shared.metrics().connections_silent);
         tokio::select! {
             heard = poll_fn(|cx| stream.poll_hear(cx)) => match heard {
-                Ok(true) => Ending::Rest,
-                Ok(false) => Ending::Over,
+                Ok(true) => None,
+                Ok(false) => Some(Ending::Over),
                 Err(error) => {
                     tracing::debug!(client = %self.ends.peer, %error, "a connection broke");
-                    Ending::Cut
+                    Some(Ending::Cut)
                 }
             },
-            _ = self.phase.changed() => Ending::Over,
+            _ = self.phase.changed() => Some(Ending::Over),
             due = self.activity.due(&self.shared.patience, false) => {
                 let (reason, ending) = match due {
                     Due::Cut(reason) => (reason, Ending::Cut),
                     Due::Close(reason) => (reason, Ending::Over),
-                    Due::Later(_) | Due::Rest => return Ending::Over,
+                    Due::Later(_) | Due::Rest => return Some(Ending::Over),
                 };
                 self.shared.ended(self.ends.peer, reason);
-                ending
+                Some(ending)
             }
         }
     }
 
-    /// Answers requests; the stream is left where there may be more to come or to take leave of.
-    async fn requests<S>(
-        &mut self,
-        stream: Stream<Lingering<S>>,
-    ) -> (Option<Stream<Lingering<S>>>, Ending)
+    /// Answers requests; the stream is left where there may be more to come.
+    async fn requests<S>(&mut self, stream: Stream<Lingering<S>>) -> Option<Stream<Lingering<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -193,7 +187,8 @@ impl Speaker {
             let spoken = protocols
                 .http2
                 .serve_connection(TokioIo::new(stream), service);
-            return (None, self.run(&mut Box::pin(spoken), false).await);
+            self.run(&mut Box::pin(spoken), false).await;
+            return None;
         }
         let mut spoken = protocols
             .http1
@@ -201,8 +196,15 @@ impl Speaker {
         let ending = self.run(&mut spoken, true).await;
         let parts = spoken.into_parts();
         let mut stream = parts.io.into_inner();
-        stream.put_back(parts.read_buf);
-        (Some(stream), ending)
+        match ending {
+            Ending::Rest => {
+                stream.put_back(parts.read_buf);
+                return Some(stream);
+            }
+            Ending::Over => self.close(stream).await,
+            Ending::Cut => {}
+        }
+        None
     }
 
     async fn run(&mut self, spoken: &mut impl Spoken, mut may_rest: bool) -> Ending {
@@ -253,7 +255,7 @@ impl Speaker {
     }
 
     /// Takes leave, unless that takes too long or everything is cut.
-    async fn close<S: AsyncWrite + Unpin>(mut self, mut stream: S) {
+    async fn close<S: AsyncWrite + Unpin>(&mut self, mut stream: S) {
         tokio::select! {
             _ = tokio::time::timeout(GRACE, stream.shutdown()) => {}
             _ = self.phase.wait_for(|phase| *phase == Phase::Over) => {}

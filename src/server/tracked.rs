@@ -146,9 +146,7 @@ impl Exchange {
             answered: false,
         }
     }
-}
 
-impl Exchange {
     /// There will be none after it.
     pub fn last(&self) {
         self.activity.last();
