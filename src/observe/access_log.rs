@@ -11,15 +11,17 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
-use http::{HeaderValue, Method, Uri};
+use crossbeam_queue::SegQueue;
+use http::{HeaderValue, Method};
 use prometheus::IntCounter;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::observe::CacheStatus;
 use crate::observe::journal::Journal;
 use crate::observe::stamp::{Stamp, address, number};
+use crate::observe::texts::Texts;
 
 /// Lines that wait at most: what a busy second brings.
 const WAITING_MAX: usize = 65_536;
@@ -27,26 +29,25 @@ const WAITING_MAX: usize = 65_536;
 /// Lines written at once.
 const BATCH: usize = 1024;
 
-/// How long lines wait for company.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long lines wait for company: a busy server has the lines of so long written in one go, and who
+/// shares its core waits for that.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What is said of a request.
 #[derive(Debug)]
 pub struct Line {
     /// When it was answered.
     pub time: Time,
-    /// Its identifier.
-    pub request_id: HeaderValue,
     /// The other end of the connection.
     pub client: IpAddr,
     /// Who asked; the log does not say it.
     pub asker: Asker,
     /// The restore it is part of, as the client says; the log does not say it.
-    pub session: Option<HeaderValue>,
+    pub session: Option<Uuid>,
     /// Its method.
     pub method: Method,
-    /// Its URI; the path is said.
-    pub uri: Uri,
+    /// Its identifier, its path, and what the client says it is.
+    pub texts: Texts,
     /// The kind of document.
     pub resource: &'static str,
     /// The status of the answer.
@@ -57,8 +58,6 @@ pub struct Line {
     pub bytes: Option<u64>,
     /// Until the answer's head was known.
     pub duration: Duration,
-    /// What the client says it is.
-    pub user_agent: Option<HeaderValue>,
     /// What the client was told of a failure; the log does not say it.
     pub warning: Option<HeaderValue>,
 }
@@ -95,7 +94,8 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: ArrayQueue<Line>,
+    /// Grows with what waits, so that a log that is kept up with takes little memory, and the same.
+    waiting: SegQueue<Line>,
     /// A [`Format`], or [`OFF`].
     format: AtomicU8,
     journal: OnceLock<Arc<Journal>>,
@@ -113,7 +113,7 @@ impl AccessLog {
         W: Write + Send + 'static,
     {
         let shared = Arc::new(Shared {
-            waiting: ArrayQueue::new(WAITING_MAX),
+            waiting: SegQueue::new(),
             format: AtomicU8::new(format as u8),
             journal: OnceLock::new(),
             asleep: AtomicBool::new(false),
@@ -152,7 +152,10 @@ impl AccessLog {
 
     /// Puts a line into the queue.
     pub fn put(&self, line: Line) {
-        if self.shared.waiting.push(line).is_err() {
+        // Of several at once who find the last place, each takes it.
+        if self.shared.waiting.len() < WAITING_MAX {
+            self.shared.waiting.push(line);
+        } else {
             self.dropped.inc();
         }
         // Waking costs a system call: only who finds the writer asleep pays it.
@@ -219,13 +222,13 @@ impl Line {
     fn text(&self, stamp: &mut Stamp, out: &mut Vec<u8>) {
         stamp.write(self.time, out);
         out.extend_from_slice(b"  INFO request request_id=");
-        quoted(self.request_id.as_bytes(), out);
+        quoted(self.texts.id(), out);
         out.extend_from_slice(b" client=");
         address(self.client, out);
         out.extend_from_slice(b" method=");
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.extend_from_slice(b" path=");
-        quoted(self.uri.path().as_bytes(), out);
+        quoted(self.texts.path().as_bytes(), out);
         out.extend_from_slice(b" resource=");
         quoted(self.resource.as_bytes(), out);
         out.extend_from_slice(b" status=");
@@ -238,9 +241,9 @@ impl Line {
         }
         out.extend_from_slice(b" duration_ms=");
         number(self.duration.as_millis(), out);
-        if let Some(agent) = &self.user_agent {
+        if let Some(agent) = self.texts.agent() {
             out.extend_from_slice(b" user_agent=");
-            quoted(agent.as_bytes(), out);
+            quoted(agent, out);
         }
         out.push(b'\n');
     }
@@ -248,15 +251,15 @@ impl Line {
     fn json(&self, stamp: &mut Stamp, out: &mut Vec<u8>) {
         let mut time = Vec::new();
         stamp.write(self.time, &mut time);
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut line = json!({
             "timestamp": String::from_utf8_lossy(&time),
             "level": "INFO",
             "message": "request",
-            "request_id": text(&self.request_id),
+            "request_id": text(self.texts.id()),
             "client": self.client.to_string(),
             "method": self.method.as_str(),
-            "path": self.uri.path(),
+            "path": self.texts.path(),
             "resource": self.resource,
             "status": self.status,
             "cache": self.cache.name(),
@@ -265,7 +268,7 @@ impl Line {
         if let Some(bytes) = self.bytes {
             line["bytes"] = bytes.into();
         }
-        if let Some(agent) = &self.user_agent {
+        if let Some(agent) = self.texts.agent() {
             line["user_agent"] = text(agent).into();
         }
         line["target"] = "nugate::access".into();
@@ -318,7 +321,6 @@ mod tests {
     fn line(path: &str) -> Line {
         Line {
             time: Time::from_millis(1_795_258_325_892),
-            request_id: HeaderValue::from_static("a-1"),
             client: IpAddr::from([127, 0, 0, 1]),
             asker: Asker {
                 name: None,
@@ -326,13 +328,12 @@ mod tests {
             },
             session: None,
             method: Method::GET,
-            uri: path.parse().unwrap(),
+            texts: Texts::new(b"a-1", path, Some(b"x \"y\"\xff")),
             resource: "nupkg",
             status: 200,
             cache: CacheStatus::Hit,
             bytes: Some(7),
             duration: Duration::from_millis(3),
-            user_agent: Some(HeaderValue::from_bytes(b"x \"y\"\xff").unwrap()),
             warning: None,
         }
     }

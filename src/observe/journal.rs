@@ -161,7 +161,7 @@ impl Journal {
             return self.skipped.inc();
         }
         let outcome = Outcome::of(line.status, line.cache);
-        let restore = line.session.as_ref().and_then(session);
+        let restore = line.session;
         if restore.is_some() || outcome.is_failure(line.status) {
             let asked = Asked::of(line);
             let mut latest = self.latest();
@@ -174,7 +174,7 @@ impl Journal {
         }
         if line.status < 400
             && line.cache != CacheStatus::Own
-            && let Some((id, version)) = (self.package_of)(line.resource, line.uri.path())
+            && let Some((id, version)) = (self.package_of)(line.resource, line.texts.path())
         {
             let known = self.askers.get(&id);
             let demands = known.unwrap_or_else(|| self.askers.get_with(id, Arc::default));
@@ -251,7 +251,7 @@ impl Latest {
             method: line.method.clone(),
             asker: line.asker.clone(),
             restore,
-            cause: line.warning.as_ref().map(text),
+            cause: line.warning.as_ref().map(|it| text(it.as_bytes())),
         });
     }
 }
@@ -262,7 +262,7 @@ impl Restore {
         Self {
             id,
             asker: line.asker.clone(),
-            agent: line.user_agent.as_ref().map(text),
+            agent: line.texts.agent().map(text),
             started_at,
             ended_at: line.time,
             requests: Vec::new(),
@@ -303,7 +303,7 @@ impl Restore {
 impl Asked {
     fn of(line: &Line) -> Self {
         Self {
-            path: cut(line.uri.path()).into(),
+            path: cut(line.texts.path()).into(),
             resource: line.resource,
             status: line.status,
             cache: line.cache,
@@ -331,15 +331,15 @@ fn demand(demands: &mut VecDeque<Demand>, version: String, line: &Line) {
 }
 
 /// The session of a request: the official clients send a GUID with hyphens.
-fn session(value: &HeaderValue) -> Option<Uuid> {
+pub fn session(value: &HeaderValue) -> Option<Uuid> {
     let text = value.to_str().ok()?;
     (text.len() == uuid::fmt::Hyphenated::LENGTH)
         .then(|| Uuid::from_str(text).ok())
         .flatten()
 }
 
-fn text(value: &HeaderValue) -> Box<str> {
-    cut(&String::from_utf8_lossy(value.as_bytes())).into()
+fn text(bytes: &[u8]) -> Box<str> {
+    cut(&String::from_utf8_lossy(bytes)).into()
 }
 
 fn cut(text: &str) -> &str {
@@ -355,12 +355,12 @@ mod tests {
 
     use super::*;
     use crate::observe::StaleReason;
+    use crate::observe::texts::Texts;
 
     fn line(number: u64, status: u16, cache: CacheStatus) -> Line {
         let address = IpAddr::from([10, 0, 0, u8::try_from(number % 200).unwrap()]);
         Line {
             time: Time::from_millis(1_000_000 + number),
-            request_id: HeaderValue::from_static("a-1"),
             client: address,
             asker: Asker {
                 name: None,
@@ -368,13 +368,12 @@ mod tests {
             },
             session: None,
             method: Method::GET,
-            uri: "/a/1.0.0".parse().unwrap(),
+            texts: Texts::new(b"a-1", "/a/1.0.0", None),
             resource: "nupkg",
             status,
             cache,
             bytes: Some(7),
             duration: Duration::from_millis(3),
-            user_agent: None,
             warning: Some(HeaderValue::from_static("why")),
         }
     }

@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod journal;
 pub mod metrics;
 mod stamp;
+pub mod texts;
 
 pub use metrics::Metrics;
 

@@ -60,7 +60,7 @@ impl Answer {
     }
 
     /// Says how it came about, and to which request it is the answer.
-    pub(super) fn label(&mut self, id: &HeaderValue) {
+    pub(super) fn label(&mut self, id: HeaderValue) {
         let headers = self.response.headers_mut();
         // One that is remembered says it already.
         if !matches!(self.memory, Memory::Hot(_)) {
@@ -68,7 +68,7 @@ impl Answer {
             // Behind those of caches between us and the origin (RFC 9211 section 2).
             headers.append(CACHE_STATUS, status);
         }
-        headers.insert(REQUEST_ID, id.clone());
+        headers.insert(REQUEST_ID, id);
     }
 
     /// What the client is told beside it; one that is remembered has nothing to tell.

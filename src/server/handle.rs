@@ -118,12 +118,12 @@ impl App {
         question: Option<Question>,
     ) -> Response<ResponseBody> {
         let id = self.request_id(&parts.headers);
-        answer.label(&id);
         if parts.method == Method::HEAD {
             drop_body(&mut answer.response);
         }
+        self.record((ends, asker), parts, &id, (&answer, started));
+        answer.label(id);
         self.remember(question, &mut answer);
-        self.record((ends, asker), parts, id, (&answer, started));
         let saved = answer.cache.saves_bytes();
         answer
             .response

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, LAST_MODIFIED, PRAGMA, RANGE,
@@ -38,6 +39,9 @@ const MEMORY: u64 = 16 * 1024 * 1024;
 /// it rests on, and the places it is found in.
 const OVERHEAD: usize = 1800;
 
+/// No answer is as old.
+const NO_AGE: u64 = u64::MAX;
+
 /// How all of them come about.
 const HIT: CacheStatus = CacheStatus::Hit;
 
@@ -58,8 +62,8 @@ pub(super) struct HotAnswers {
 /// An answer that may be given again.
 pub(super) struct HotAnswer {
     standing: Standing,
-    /// Those of the whole response; age and identifier are of the first one.
-    headers: HeaderMap,
+    /// Those of the whole response at an age in seconds; the identifier is of an earlier one.
+    headers: ArcSwap<(u64, HeaderMap)>,
     resource: &'static str,
     requests: IntCounter,
     seconds: Histogram,
@@ -68,7 +72,8 @@ pub(super) struct HotAnswer {
 impl HotAnswers {
     pub(super) fn new() -> Self {
         let weigh = |question: &Arc<[u8]>, answer: &Arc<HotAnswer>| {
-            let values = answer.headers.values().map(http::HeaderValue::len);
+            let headers = answer.headers.load();
+            let values = headers.1.values().map(http::HeaderValue::len);
             let size = OVERHEAD + question.len() + values.sum::<usize>();
             u32::try_from(size).unwrap_or(u32::MAX)
         };
@@ -97,11 +102,22 @@ impl HotAnswer {
         self.seconds.observe(elapsed.as_secs_f64());
     }
 
+    /// The headers of a response of this age. Those that tell it are written once a second.
+    fn headers(&self, age: Duration) -> HeaderMap {
+        let known = self.headers.load();
+        let mut headers = known.1.clone();
+        if known.0 != age.as_secs() {
+            respond::age(&mut headers, self.standing.class(), age);
+            let headers = (age.as_secs(), headers.clone());
+            self.headers.store(Arc::new(headers));
+        }
+        headers
+    }
+
     /// The response to a request with this method and these headers, but for its identifier.
     fn response(&self, (body, age): (Body, Duration), parts: &Parts) -> Response<ResponseBody> {
         let mut response = Response::new(ResponseBody::empty());
-        let mut headers = self.headers.clone();
-        respond::age(&mut headers, self.standing.class(), age);
+        let mut headers = self.headers(age);
         let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok());
         if not_modified(etag, headers.get(LAST_MODIFIED), &parts.headers) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -167,7 +183,7 @@ impl App {
             let seconds = &metrics.request_seconds;
             let hot = HotAnswer {
                 standing,
-                headers: answer.response.headers().clone(),
+                headers: ArcSwap::from_pointee((NO_AGE, answer.response.headers().clone())),
                 resource: answer.resource,
                 requests: metrics.requests.with_label_values(&labels),
                 seconds: seconds.with_label_values(&[answer.resource]),

@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::clock::Stopwatch;
 use crate::observe::access_log::{Asker, Line};
+use crate::observe::journal::session;
+use crate::observe::texts::Texts;
 use crate::observe::{Metrics, status_class};
 use crate::policy::pacing::Payer;
 use crate::server::answer::{Answer, Memory};
@@ -32,7 +34,7 @@ impl App {
         &self,
         (ends, asker): (Ends, Payer),
         parts: &Parts,
-        id: HeaderValue,
+        id: &HeaderValue,
         (answer, started): (&Answer, Stopwatch),
     ) {
         let status = answer.response.status();
@@ -44,20 +46,19 @@ impl App {
         let Some(log) = self.log.as_ref().filter(|log| log.is_on()) else {
             return;
         };
+        let agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         log.put(Line {
             time: self.group.clock().now(),
-            request_id: id,
             client: ends.peer.ip(),
             asker: asker_of(ends, asker),
-            session: parts.headers.get(SESSION).cloned(),
+            session: parts.headers.get(SESSION).and_then(session),
             method: parts.method.clone(),
-            uri: parts.uri.clone(),
+            texts: Texts::new(id.as_bytes(), parts.uri.path(), agent),
             resource: answer.resource,
             status: status.as_u16(),
             cache: answer.cache,
             bytes: answer.response.body().length(),
             duration: elapsed,
-            user_agent: parts.headers.get(USER_AGENT).cloned(),
             warning: answer.warning().cloned(),
         });
     }

@@ -180,11 +180,13 @@ fn authority(text: &str) -> Option<&str> {
     let parsed: Authority = text.parse().ok()?;
     let host = parsed.host();
     let rest = text.strip_prefix(host)?;
-    let port = |rest: &str| {
-        rest.strip_prefix(':')
-            .is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_ok())
-    };
+    let port = |rest: &str| rest.strip_prefix(':').is_some_and(is_port);
     (!host.is_empty() && (rest.is_empty() || port(rest))).then_some(text)
+}
+
+/// Digits alone, though a number may have a sign.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// Whether it is a name or an address as nearly all are, with or without a port: sooner seen than
@@ -192,10 +194,7 @@ fn authority(text: &str) -> Option<&str> {
 fn is_plain(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "80"));
     let of_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    !host.is_empty()
-        && host.bytes().all(of_host)
-        && (1..=4).contains(&port.len())
-        && port.bytes().all(|byte| byte.is_ascii_digit())
+    !host.is_empty() && host.bytes().all(of_host) && is_port(port)
 }
 
 #[cfg(test)]
@@ -258,7 +257,9 @@ mod tests {
             (http11, "/", &["u@a"], Err(Refusal::Host)),
             (http11, "/", &["a:"], Err(Refusal::Host)),
             (http11, "/", &["a:port"], Err(Refusal::Host)),
-            (http11, "/", &["a:99999"], Err(Refusal::Host)),
+            (http11, "/", &["a:65535"], Ok(())),
+            (http11, "/", &["a:65536"], Err(Refusal::Host)),
+            (http11, "/", &["a:+80"], Err(Refusal::Host)),
             (http11, "/", &[""], Err(Refusal::Host)),
             (http11, "http://a/", &["A"], Ok(())),
             (http11, "http://b/", &["a"], Err(Refusal::Host)),

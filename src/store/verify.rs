@@ -61,12 +61,13 @@ impl Bodies {
         let open = Arc::new(OpenBlob::new(file, stamp, self.clock.clone(), verdict));
         let kept = self.open.entry(stored.digest).or_insert(Arc::clone(&open));
         let kept = kept.into_value();
-        if matches!(kept.verdict(), Verdict::Good | Verdict::Pending) && !Arc::ptr_eq(&kept, &open)
-        {
-            // Somebody else was quicker.
-            return Ok(kept);
+        if !Arc::ptr_eq(&kept, &open) {
+            if matches!(kept.verdict(), Verdict::Good | Verdict::Pending) {
+                // Somebody else was quicker.
+                return Ok(kept);
+            }
+            self.open.insert(stored.digest, Arc::clone(&open));
         }
-        self.open.insert(stored.digest, Arc::clone(&open));
         if verdict == Verdict::Pending {
             let verifying = Arc::clone(self).verify(stored.digest, Arc::clone(&open));
             drop(tokio::spawn(verifying));

@@ -98,6 +98,7 @@ async fn a_body_is_verified_once() {
             panic!("not a file");
         };
         assert_eq!(again.verdict(), blob::Verdict::Good, "by its stamp");
+        assert!(again.is_at_hand());
     }
 }
 
