@@ -228,7 +228,7 @@ impl Line {
         out.extend_from_slice(b" method=");
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.extend_from_slice(b" path=");
-        quoted(self.texts.path().as_bytes(), out);
+        quoted(self.texts.path_bytes(), out);
         out.extend_from_slice(b" resource=");
         quoted(self.resource.as_bytes(), out);
         out.extend_from_slice(b" status=");
@@ -289,8 +289,11 @@ impl Line {
 /// What a client sent, with nothing in it that could end the value or the line.
 fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    if bytes.iter().all(plain) {
+    // Without a way out, so that many bytes are looked at together.
+    let plain = bytes.iter().fold(true, |all, byte| {
+        all & matches!(byte, b' '..=b'~') & (*byte != b'"') & (*byte != b'\\')
+    });
+    if plain {
         out.extend_from_slice(bytes);
     } else {
         let _ = write!(out, "{}", bytes.escape_ascii());

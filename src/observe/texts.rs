@@ -40,7 +40,12 @@ impl Texts {
     /// Its path.
     pub fn path(&self) -> &str {
         // It was text when it came.
-        std::str::from_utf8(&self.bytes[self.path..self.agent]).unwrap_or_default()
+        std::str::from_utf8(self.path_bytes()).unwrap_or_default()
+    }
+
+    /// The same, not looked at.
+    pub(super) fn path_bytes(&self) -> &[u8] {
+        &self.bytes[self.path..self.agent]
     }
 
     /// What the client says it is, if it does.
