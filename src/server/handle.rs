@@ -17,6 +17,7 @@ use crate::observe::CacheStatus;
 use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
 use crate::server::access::{self, API_KEY, Verdict};
+use crate::server::admin::Purpose;
 pub(super) use crate::server::answer::{
     Answer, drop_body, insert_warning, misdirected, refused, unroutable,
 };
@@ -46,6 +47,8 @@ pub struct Ends {
     pub local: SocketAddr,
     /// Whether it is encrypted.
     pub tls: bool,
+    /// What the door is for that the client came in by.
+    pub purpose: Purpose,
 }
 
 impl App {
@@ -57,7 +60,7 @@ impl App {
         parts: &http::request::Parts,
         body: &impl Body,
     ) -> Option<Response<ResponseBody>> {
-        if !self.is_open() {
+        if ends.purpose == Purpose::Admin || !self.is_open() {
             return None;
         }
         let started = Stopwatch::start();
@@ -90,6 +93,10 @@ impl App {
         let mut asker = Payer::Background;
         let answer = match self.admit(ends, &parts, welcome).await {
             Err(refusal) => Answer::own("none", refusal),
+            Ok((verdict, payer)) if ends.purpose == Purpose::Admin => {
+                asker = payer;
+                Box::pin(self.admin_answer(ends, &parts, body, verdict.scopes)).await
+            }
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
                 asker = payer.clone();
@@ -139,11 +146,15 @@ impl App {
         welcome: Result<(), Refusal>,
     ) -> Result<(Verdict, Payer), Response<ResponseBody>> {
         welcome.map_err(|refusal| unwelcome(parts, refusal))?;
+        let is_admin = ends.purpose == Purpose::Admin;
         let bases = self.bases.load_full();
-        let verdict = self.access.admit(ends, parts, bases.prefix()).await;
+        let prefix = if is_admin { "" } else { bases.prefix() };
+        let verdict = self.access.admit(ends, parts, prefix).await;
         let verdict = verdict.map_err(access::Refusal::respond)?;
         let payer = self.access.payer(ends, parts, verdict.who.as_ref());
-        self.let_in(&payer, parts).await?;
+        if !is_admin {
+            self.let_in(&payer, parts).await?;
+        }
         Ok((verdict, payer))
     }
 
@@ -161,7 +172,7 @@ impl App {
             // Keys of ours are for us alone.
             parts.headers.remove(API_KEY);
         }
-        if let Some(page) = self.page_of(parts, verdict.scopes) {
+        if let Some(page) = self.page_of(ends, parts, verdict.scopes) {
             let response = self.page(ends, parts, page, body).await;
             return Answer::own(pages::RESOURCE, response);
         }
@@ -196,7 +207,9 @@ impl App {
             return Answer::own("none", own::not_allowed(&parts.method, own::METHODS));
         }
         let ready = self.ready.load(Ordering::Acquire);
-        if let Some((resource, response)) = own::answer(below, self.proxy(), ready) {
+        if ends.purpose.has_own(below)
+            && let Some((resource, response)) = own::answer(below, self.proxy(), ready)
+        {
             return Answer::own(resource, response);
         }
         let Some(scope) = scope else {
@@ -243,7 +256,11 @@ impl App {
         ends: Ends,
         parts: &http::request::Parts,
     ) -> Result<Arc<str>, BaseError> {
-        self.bases.load().base_of(&origin(ends, parts))
+        let (bases, origin) = (self.bases.load(), origin(ends, parts));
+        match ends.purpose {
+            Purpose::Admin => bases.admin_base_of(&origin, self.access.is_required()),
+            Purpose::Everything | Purpose::Feeds => bases.base_of(&origin),
+        }
     }
 
     pub(super) async fn document(
