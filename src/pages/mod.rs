@@ -5,12 +5,14 @@
 //! or anything of another host; each text is escaped by the template; links are relative, so that
 //! they hold under every prefix and host.
 
+mod error;
 mod package;
 mod restore;
 mod setup;
 mod state;
 mod words;
 
+pub use error::ErrorPage;
 pub use package::{Done, ListingPage, PackagePage, WhoAsked};
 pub use restore::RestorePage;
 pub use setup::{FeedLink, SetupPage, Source};
@@ -49,8 +51,8 @@ impl Tab {
 pub struct Frame {
     /// From the page to our root: nothing, or `../` as often as needed.
     pub root: &'static str,
-    /// Where the page is.
-    pub tab: Tab,
+    /// Where the page is, if that is one of them.
+    pub tab: Option<Tab>,
     /// Where else one can go.
     pub tabs: Tabs,
 }
@@ -63,7 +65,18 @@ impl Frame {
             1 => "../",
             _ => "../../",
         };
+        let tab = Some(tab);
         Self { root, tab, tabs }
+    }
+
+    /// That of what is no page of ours at this path below our root; none where it lies too deep to
+    /// lead back from.
+    pub fn at(path: &str, tabs: Tabs) -> Option<Self> {
+        const UP: &str = "../../../../../../../../";
+        let depth = path.matches('/').count().saturating_sub(1);
+        let root = UP.get(..depth * "../".len())?;
+        let tab = None;
+        Some(Self { root, tab, tabs })
     }
 
     /// From the page to the one about set-up, never nothing: that would be the page itself.
@@ -88,7 +101,7 @@ impl Frame {
                 Tab::Packages => format!("{}-/packages", self.root),
             },
             name: tab.name(),
-            is_current: *tab == self.tab,
+            is_current: Some(*tab) == self.tab,
         };
         self.tabs.iter().map(link).collect()
     }

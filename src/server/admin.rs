@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 
-use crate::config::Scopes;
+use crate::config::{Scope, Scopes};
 use crate::pages::{Tab, Tabs};
 use crate::server::answer::{Answer, insert_warning};
 use crate::server::body::{BodyError, ResponseBody};
@@ -40,6 +40,15 @@ impl Purpose {
             Self::Everything => &[Tab::Setup, Tab::State, Tab::Packages],
             Self::Feeds => &[Tab::Setup],
             Self::Admin => &[Tab::State, Tab::Packages],
+        }
+    }
+
+    /// Those of them that are for people with these scopes.
+    pub(super) fn tabs_for(self, scopes: Scopes) -> Tabs {
+        match self {
+            _ if scopes.has(Scope::Admin) => self.tabs(),
+            Self::Everything | Self::Feeds => Self::Feeds.tabs(),
+            Self::Admin => &[],
         }
     }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response};
 use http_body::Body;
 
 use crate::clock::Stopwatch;
+use crate::config::Scopes;
 use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
@@ -92,10 +93,15 @@ impl App {
         let mut question = None;
         let mut asker = Payer::Background;
         let answer = match self.admit(ends, &parts, welcome).await {
-            Err(refusal) => Answer::own("none", refusal),
+            Err(refusal) => {
+                let answer = Answer::own("none", refusal);
+                self.for_people(ends, &parts, Scopes::default(), answer)
+            }
             Ok((verdict, payer)) if ends.purpose == Purpose::Admin => {
                 asker = payer;
-                Box::pin(self.admin_answer(ends, &parts, body, verdict.scopes)).await
+                let answer = self.admin_answer(ends, &parts, body, verdict.scopes);
+                let answer = Box::pin(answer).await;
+                self.for_people(ends, &parts, verdict.scopes, answer)
             }
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
@@ -107,8 +113,11 @@ impl App {
                     answer
                 } else {
                     parts.extensions.insert(payer);
+                    let scopes = verdict.scopes;
                     // Large, and rare: no request that does not need it is to carry it about.
-                    Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await
+                    let answer =
+                        Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await;
+                    self.for_people(ends, &parts, scopes, answer)
                 }
             }
         };

@@ -130,6 +130,18 @@ async fn pages_lead_to_what_is_at_their_door() {
         assert!(text.contains("-/state\"") && text.contains("-/packages\""));
         assert!(!text.contains("Set-up"), "{text}");
     }
+    // What is not there leads to what is.
+    for (door, tab) in [(world.addr, ">Set-up<"), (world.admin, ">State<")] {
+        let answer = get(door, "/-/nothing", &[HTML]).await;
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        for other in [">Set-up<", ">State<"] {
+            assert_eq!(
+                answer.text().contains(other),
+                other == tab,
+                "{door} {other}"
+            );
+        }
+    }
     // Where there is one door, everything is there.
     let world = World::demo().await;
     let setup = get(world.addr, "/", &[HTML]).await.text();
@@ -351,10 +363,18 @@ async fn a_scrape_gets_through_when_clients_take_everything() {
     // Clients that come now wait for a place.
     let waiting = tokio::spawn(ask(world.addr, "/-/health"));
     for _ in 0..20 {
-        for path in ["/metrics", "/-/ready", "/-/state", "/-/packages"] {
+        for (path, status) in [
+            ("/metrics", 200),
+            ("/-/ready", 200),
+            ("/-/state", 200),
+            ("/-/packages", 200),
+            // What is counted at the other door.
+            ("/", 302),
+            ("/v3/query", 404),
+        ] {
             let answer = get(world.admin, path, &[HTML]);
             let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap();
-            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(answer.status, status, "{path}");
         }
     }
     assert!(!busy.is_finished() && !waiting.is_finished());

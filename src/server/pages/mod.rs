@@ -4,6 +4,7 @@
 //! page is for this address alone and is kept by nobody; it may load nothing and be framed by nobody;
 //! a form counts only when it was sent from a page of ours.
 
+mod error;
 mod form;
 mod html;
 
@@ -148,6 +149,14 @@ impl Page {
 }
 
 impl App {
+    /// The path below our root at the door that the client came in by.
+    fn path_at<'p>(&self, ends: Ends, parts: &'p Parts) -> &'p str {
+        match ends.purpose {
+            Purpose::Admin => parts.uri.path(),
+            Purpose::Everything | Purpose::Feeds => self.below_prefix(parts.uri.path()),
+        }
+    }
+
     /// The page that a request is for, if there are pages and those who may do this may see it.
     pub(super) fn page_of(
         &self,
@@ -156,11 +165,7 @@ impl App {
         scopes: Scopes,
     ) -> Option<(&Pages, Page)> {
         let pages = self.pages.as_ref()?;
-        let path = match ends.purpose {
-            Purpose::Admin => parts.uri.path(),
-            Purpose::Everything | Purpose::Feeds => self.below_prefix(parts.uri.path()),
-        };
-        let page = Page::of(path, &parts.headers)?;
+        let page = Page::of(self.path_at(ends, parts), &parts.headers)?;
         if !ends.purpose.tabs().contains(&page.tab()) {
             return None;
         }
