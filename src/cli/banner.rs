@@ -10,9 +10,14 @@ use crate::store::Totals;
 
 /// The URL of our service index for clients.
 pub fn source_url(config: &Config, address: SocketAddr) -> String {
-    if let Some(url) = &config.public_url {
-        return format!("{}/v3/index.json", url.as_str().trim_end_matches('/'));
+    match &config.public_url {
+        Some(url) => format!("{}/v3/index.json", url.as_str().trim_end_matches('/')),
+        None => format!("{}v3/index.json", root_url(config, address)),
     }
+}
+
+/// The URL of a socket of ours, as far as it can be told without `public_url`.
+fn root_url(config: &Config, address: SocketAddr) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => machine_name(),
         IpAddr::V6(ip) => format!("[{ip}]"),
@@ -23,7 +28,7 @@ pub fn source_url(config: &Config, address: SocketAddr) -> String {
     } else {
         "http"
     };
-    format!("{scheme}://{host}:{}/v3/index.json", address.port())
+    format!("{scheme}://{host}:{}/", address.port())
 }
 
 fn machine_name() -> String {
@@ -36,8 +41,13 @@ fn machine_name() -> String {
     }
 }
 
-/// The text printed at start: where it is, what it serves, and how a client is told.
-pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> String {
+/// The text printed at start: where it is, what it serves, and how a client is told. `admin` is where
+/// metrics and pages are, if they are not there too.
+pub fn banner(
+    config: &Config,
+    (address, admin): (SocketAddr, Option<SocketAddr>),
+    totals: Option<Totals>,
+) -> String {
     let held = totals.map_or_else(String::new, |totals| {
         format!(
             " ({} in {} documents)",
@@ -50,17 +60,21 @@ pub fn banner(config: &Config, address: SocketAddr, totals: Option<Totals>) -> S
         gallery: None,
         login: config.access.mode == AccessMode::Required,
     };
-    let more = if config.pages {
-        let root = source.index.trim_end_matches("v3/index.json");
-        format!("\nFor other clients, and for what goes on, open {root} in a browser.\n")
-    } else {
-        String::new()
+    let admin = admin.map(|address| root_url(config, address));
+    let root = source.index.trim_end_matches("v3/index.json");
+    let more = match &admin {
+        _ if !config.pages => String::new(),
+        None => format!("\nFor other clients, and for what goes on, open {root} in a browser.\n"),
+        Some(admin) => {
+            format!("\nFor other clients open {root} in a browser, for what goes on {admin}.\n")
+        }
     };
+    let admin = admin.map_or_else(String::new, |admin| format!("\x20 admin  {admin}\n"));
     format!(
         "nugate {version} serves {upstream}\n\
          \x20 at     {at}\n\
          \x20 cache  {cache}{held}\n\
-         \n\
+         {admin}\n\
          Add it to your clients:\n\
          \x20 {command}\n\
          \n\
@@ -105,7 +119,7 @@ mod tests {
             absent: 1,
             responses: 0,
         };
-        let text = banner(&config(Vec::new()), address, Some(totals));
+        let text = banner(&config(Vec::new()), (address, None), Some(totals));
         for part in [
             "serves https://api.nuget.org/v3/index.json\n",
             "at     http://127.0.0.1:6842/v3/index.json\n",
@@ -125,11 +139,18 @@ mod tests {
             ("tls.key", "k"),
             ("access.mode", "required"),
         ];
+        let admin = Some("[::1]:6843".parse().unwrap());
         let keys = ("access.keys", format!("ci:read:{}", "0".repeat(64)));
         let tls = tls.map(|(key, value)| (key, value.to_owned()));
-        let text = banner(&config([&tls[..], &[keys]].concat()), address, None);
+        let text = banner(
+            &config([&tls[..], &[keys]].concat()),
+            (address, admin),
+            None,
+        );
         for part in [
             "at     https://127.0.0.1:6842/v3/index.json\n",
+            "admin  https://[::1]:6843/\n\nAdd it",
+            "open https://127.0.0.1:6842/ in a browser, for what goes on https://[::1]:6843/.\n",
             "index.json --name nugate --username USER --password PASSWORD",
             "protocolVersion=\"3\" />",
             "<add key=\"ClearTextPassword\" value=\"PASSWORD\" />",
@@ -137,7 +158,7 @@ mod tests {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert!(!text.contains("nsecure"), "{text}");
-        let text = banner(&public, address, None);
+        let text = banner(&public, (address, None), None);
         assert!(
             text.contains("add source https://nuget.example/feed/v3/index.json --name nugate\n")
         );

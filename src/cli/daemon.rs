@@ -1,5 +1,6 @@
 //! From a configuration to a running daemon.
 
+mod doors;
 mod parts;
 mod reload;
 
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -28,10 +28,11 @@ use crate::proxy::generic::{Generic, GenericParts};
 use crate::proxy::{Options, Parts, Proxy};
 use crate::server::access::UsersError;
 use crate::server::control::Control;
-use crate::server::{self, App, Door, Limits, Pages, Patience, Reload, TlsError};
+use crate::server::{App, Pages, Reload, TlsError};
 use crate::store::{Store, StoreError, Totals};
 use crate::upstream::{Feed, UpstreamError};
 
+use self::doors::Doors;
 use self::parts::{access_format, bases, open_store, options, pace_options, routes};
 pub(in crate::cli) use self::parts::{feed_options, outbound, quota, rehearse, store_options};
 use self::reload::Hangup;
@@ -68,6 +69,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The address for those who look after it cannot be listened on.
+    #[error("admin_listen: cannot listen on {address}: {source}")]
+    AdminListen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The certificate cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
@@ -87,13 +96,11 @@ pub enum StartError {
 
 /// A daemon that listens, and serves once it is run.
 pub struct Daemon {
-    listener: TcpListener,
-    address: SocketAddr,
+    doors: Doors,
     app: Arc<App>,
     reload: Reload,
     hangup: Hangup,
     source: Option<Source>,
-    limits: Limits,
     network: Network,
     totals: Option<Totals>,
     scrub: Scrub,
@@ -138,7 +145,7 @@ impl Daemon {
             rate: config.cache.scrub_rate,
         };
         let totals = tokio::time::timeout(COUNTING, store.counted()).await.ok();
-        let (listener, address) = listen(socket, config.listen).await?;
+        let doors = Doors::open(socket, config, &shares).await?;
         let raw = Generic::new(GenericParts {
             store: store.clone(),
             clock: Clock::System,
@@ -161,19 +168,11 @@ impl Daemon {
             app = app.with_pages(Pages::new(cache.clone(), journal));
         }
         Ok(Self {
-            listener,
-            address,
+            doors,
             app: Arc::new(app.with_access_log(log)),
             reload,
             hangup: Hangup::caught(),
             source: None,
-            limits: Limits {
-                connections_max: shares.connections,
-                connections_per_client_max: config.connections_per_client_max as usize,
-                excepted: config.trusted_proxies.clone(),
-                patience: Patience::default(),
-                shutdown_timeout: config.shutdown_timeout,
-            },
             network: config.network,
             totals: totals.and_then(Result::ok),
             scrub,
@@ -199,9 +198,14 @@ impl Daemon {
         &self.reload.metrics
     }
 
-    /// Where it listens.
+    /// Where it listens for clients.
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.doors.address()
+    }
+
+    /// Where it listens for those who look after it, if not there too.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.doors.admin_address()
     }
 
     /// What the store held at start, if it could be counted in time.
@@ -222,7 +226,7 @@ impl Daemon {
         jobs.spawn(self.scrub.run());
         jobs.spawn(renew_pins(self.cache.clone()));
         let parts = reload::Parts {
-            address: self.address,
+            address: self.doors.address(),
             app: Arc::clone(&app),
             access: Arc::clone(&self.reload.access),
             store: self.cache.store.clone(),
@@ -238,14 +242,14 @@ impl Daemon {
             // The other end is held until the server has ended.
             let _ = told.send(Stopwatch::start());
         };
-        let door = Door::new(self.listener, self.reload.tls.clone());
+        let tls = self.reload.tls.clone();
         jobs.spawn(reload::watch(
             (self.reload, self.hangup),
             self.source,
             parts,
         ));
-        let shutdown_timeout = self.limits.shutdown_timeout;
-        server::run(door, self.app, self.limits, shutdown).await;
+        let shutdown_timeout = self.doors.shutdown_timeout();
+        self.doors.serve(self.app, tls, shutdown).await;
         jobs.shutdown().await;
         // One limit for the whole end: a supervisor waits no longer either.
         let used = begun.await.map_or(Duration::ZERO, Stopwatch::elapsed);
@@ -337,19 +341,4 @@ fn access_log(config: &Config, metrics: &Metrics) -> Result<AccessLog, StartErro
     let told = tracing::enabled!(target: "nugate::access", tracing::Level::INFO);
     log.set(access_format(config).filter(|_| told));
     Ok(log)
-}
-
-/// The socket for clients, and its address.
-async fn listen(
-    socket: Option<std::net::TcpListener>,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    let listener = match socket {
-        Some(socket) => TcpListener::from_std(socket),
-        None => TcpListener::bind(address).await,
-    };
-    let listener = listener.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
 }

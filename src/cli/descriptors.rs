@@ -7,6 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Large bodies kept open, at most.
 const OPEN_FILES: u64 = 256;
 
+/// Connections at the door for those who look after nugate, at most: scrapes and browsers are few.
+const ADMIN_CONNECTIONS: u64 = 100;
+
 /// Sets the limit of this process to the highest it may have, and says what it is then.
 pub(super) fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -24,6 +27,8 @@ pub(super) fn raise() -> u64 {
 pub(super) struct Shares {
     /// Connections of clients at once.
     pub(super) connections: usize,
+    /// The same at the door for those who look after nugate, where there is one: these come on top.
+    pub(super) admin: usize,
     /// Bodies kept open.
     pub(super) open_files: u64,
 }
@@ -43,6 +48,7 @@ impl Shares {
         }
         Self {
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
+            admin: usize::try_from(ADMIN_CONNECTIONS.min(limit / 8).max(1)).unwrap_or(1),
             open_files: OPEN_FILES.min(limit / 8),
         }
     }
@@ -56,11 +62,11 @@ mod tests {
     fn clients_leave_descriptors_for_files() {
         let shares = |limit, wanted| {
             let shares = Shares::of(limit, wanted);
-            (shares.connections, shares.open_files)
+            (shares.connections, shares.admin, shares.open_files)
         };
-        assert_eq!(shares(u64::MAX, 10_000), (10_000, 256));
-        assert_eq!(shares(256, 10_000), (128, 32));
-        assert_eq!(shares(1024, 100), (100, 128));
-        assert_eq!(shares(1, 100), (1, 0));
+        assert_eq!(shares(u64::MAX, 10_000), (10_000, 100, 256));
+        assert_eq!(shares(256, 10_000), (128, 32, 32));
+        assert_eq!(shares(1024, 100), (100, 100, 128));
+        assert_eq!(shares(1, 100), (1, 1, 0));
     }
 }

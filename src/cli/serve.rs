@@ -28,7 +28,11 @@ pub async fn run(
         let address = daemon.address();
         tracing::info!(%address, "the socket of the service manager is used, not `listen`");
     }
-    let text = banner(config, daemon.address(), daemon.totals());
+    let text = banner(
+        config,
+        (daemon.address(), daemon.admin_address()),
+        daemon.totals(),
+    );
     super::print(&text);
     let metrics = Arc::clone(daemon.metrics());
     let limit = config.shutdown_timeout;

@@ -3,6 +3,7 @@
 //! What the files hold is read when the daemon starts; here only what the settings say is judged,
 //! together where one makes no sense without another.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -254,7 +255,26 @@ pub(super) fn check(config: &Config, raw: &mut RawConfig) {
             }
         }
     }
+    if let Some(admin) = config
+        .admin_listen
+        .filter(|it| is_taken(*it, config.listen))
+    {
+        let place = set("admin_listen").unwrap_or(Place::Default);
+        let message = format!(
+            "{admin} is taken by listen, which is {}: give it another port",
+            config.listen
+        );
+        wrong("admin_listen", place, &message);
+    }
     raw.errors.extend(errors);
+}
+
+/// Whether nothing can be listened on at `one` beside `other`: the same port of an address that is, or
+/// that one of them takes with all others. `[::]` takes those of IPv4 too.
+fn is_taken(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let takes = |all: IpAddr, it: IpAddr| all.is_unspecified() && (all.is_ipv6() || it.is_ipv4());
+    one.port() == other.port() && one.port() != 0 && (a == b || takes(a, b) || takes(b, a))
 }
 
 #[cfg(test)]
@@ -292,5 +312,30 @@ mod tests {
         let config = load(&text).unwrap();
         assert!(config.tls.pair().is_some());
         assert_eq!(config.access.keys.len(), 1);
+    }
+
+    #[test]
+    fn the_two_addresses_do_not_meet() {
+        for (listen, admin, meet) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "192.0.2.1:1", false),
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("127.0.0.1:1", "[::ffff:127.0.0.1]:1", true),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let text = format!("listen = '{listen}'\nadmin_listen = '{admin}'");
+            let loaded = load(&text);
+            assert_eq!(loaded.is_err(), meet, "{text}");
+            if let Err(error) = loaded {
+                let told = format!(
+                    "n.toml:2:16: admin_listen: {admin} is taken by listen, which is {listen}"
+                );
+                assert!(error.starts_with(&told), "{error}");
+            }
+        }
     }
 }

@@ -69,6 +69,8 @@ pub const EXIT_CODE: u8 = 64;
 pub struct Config {
     /// The address and port to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The address and port of metrics and pages, where they are not at `listen`.
+    pub admin_listen: Option<SocketAddr>,
     /// The URL under which clients reach this server; its path has no trailing slash except that of
     /// the root.
     pub public_url: Option<Url>,

@@ -57,6 +57,19 @@ const SERVER: &[Setting] = &[
         short: Some(("--listen", "NUGATE_LISTEN")),
     },
     Setting {
+        key: "admin_listen",
+        default: "",
+        kind: Kind::Text(
+            "an address and a port, another one than `listen`",
+            |config, text| {
+                config.admin_listen = Some(listen(text)?);
+                Ok(())
+            },
+        ),
+        doc: "An address and port of their own for `/metrics`, the pages below `/-/`, `/-/health` and `/-/ready`; at `listen` there are then none of them but the last two. TLS and access are the same, links follow the `Host` of each request, and 100 connections at a time are taken beside those of `connections_max`.",
+        short: None,
+    },
+    Setting {
         key: "public_url",
         default: "",
         kind: Kind::Text(
@@ -80,7 +93,7 @@ const SERVER: &[Setting] = &[
                 Ok(())
             },
         ),
-        doc: "What a `Host` header may say when `public_url` is not set, beside loopback, this machine's addresses and its own name.",
+        doc: "What a `Host` header may say when `public_url` is not set, beside loopback, this machine's addresses and its own name. At `admin_listen` it counts also with `public_url`, for names alone, and only where neither https nor credentials are asked for.",
         short: None,
     },
     Setting {

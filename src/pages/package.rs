@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::words::{Moment, count, of, size, who};
-use super::{Frame, Tab};
+use super::{Frame, Tab, Tabs};
 use crate::clock::Time;
 use crate::jobs::command::{CachedPackage, Document, Listed, Listing};
 use crate::observe::journal::Demand;
@@ -27,7 +27,7 @@ struct ListedRow {
 
 impl ListingPage {
     /// The ids that begin with `beginning`, at `now`.
-    pub fn new(beginning: &str, listing: &Listing, now: Time) -> Self {
+    pub fn new(beginning: &str, listing: &Listing, now: Time, tabs: Tabs) -> Self {
         let row = |listed: &Listed| ListedRow {
             id: listed.id.clone(),
             versions: count(listed.stored.count),
@@ -35,7 +35,7 @@ impl ListingPage {
             used: Moment::of(listed.used_at, now),
         };
         Self {
-            frame: Frame::below(1, Tab::Packages),
+            frame: Frame::below(1, Tab::Packages, tabs),
             beginning: beginning.to_owned(),
             is_cut: listing.is_cut,
             rows: listing.packages.iter().map(row).collect(),
@@ -129,6 +129,7 @@ impl PackagePage {
         (package, demands): (&CachedPackage, WhoAsked<'_>),
         (done, may_act): (Option<Done>, bool),
         now: Time,
+        tabs: Tabs,
     ) -> Self {
         let row = |document: &Document| document_row(id, document, now);
         let demand = |demand: &Demand| DemandRow {
@@ -139,7 +140,7 @@ impl PackagePage {
         };
         let documents = of(package.stored.count, "document", "documents");
         Self {
-            frame: Frame::below(2, Tab::Packages),
+            frame: Frame::below(2, Tab::Packages, tabs),
             id: id.to_owned(),
             done: done.map(Done::text),
             is_pinned: package.pin.as_deref() == Some(id),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::words::{Moment, count, of, size, span, who};
-use super::{Frame, Tab};
+use super::{Frame, Tab, Tabs};
 use crate::clock::Time;
 use crate::observe::Outcome;
 use crate::observe::journal::{Asked, Restore};
@@ -69,14 +69,14 @@ struct Row {
 
 impl RestorePage {
     /// The page as it is at `now`.
-    pub fn new(restore: &Restore, now: Time) -> Self {
+    pub fn new(restore: &Restore, now: Time, tabs: Tabs) -> Self {
         let scale = Scale::of(restore);
         let mut requests: Vec<&Asked> = restore.requests.iter().collect();
         requests.sort_by_key(|asked| asked.at);
         let counted = restore.outcomes.iter().zip(Outcome::ALL);
         let counted = counted.filter(|(number, _)| **number > 0);
         Self {
-            frame: Frame::below(2, Tab::State),
+            frame: Frame::below(2, Tab::State, tabs),
             id: restore.id.to_string(),
             who: who(&restore.asker),
             agent: restore.agent.as_deref().unwrap_or_default().to_owned(),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, Tab};
+use super::{Frame, Tab, Tabs};
 
 /// What clients need to know of us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +91,8 @@ pub struct SetupPage {
 
 impl SetupPage {
     /// The page for clients of `source`, which has these feeds.
-    pub const fn new(source: Source, feeds: Vec<FeedLink>) -> Self {
-        let frame = Frame::below(0, Tab::Setup);
+    pub const fn new(source: Source, feeds: Vec<FeedLink>, tabs: Tabs) -> Self {
+        let frame = Frame::below(0, Tab::Setup, tabs);
         Self {
             frame,
             source,

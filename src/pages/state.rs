@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::restore::Strip;
 use super::words::{Moment, count, of, percent, size, who};
-use super::{Frame, Tab};
+use super::{Frame, Tab, Tabs};
 use crate::clock::Time;
 use crate::jobs::command::{FeedState, SinceStart, Stats};
 use crate::observe::journal::{Failure, LIVE, Restore};
@@ -95,13 +95,13 @@ pub struct Facts<'a> {
 
 impl StatePage {
     /// The state at `now`.
-    pub fn new(facts: &Facts<'_>, now: Time) -> Self {
+    pub fn new(facts: &Facts<'_>, now: Time, tabs: Tabs) -> Self {
         let urls = facts.urls.iter().map(String::as_str);
         let urls = urls.chain(std::iter::repeat(""));
         let live = facts.restores.iter().filter(|it| it.is_live(now)).count();
         let failures = facts.failures.iter().take(FAILURES_MAX);
         Self {
-            frame: Frame::below(1, Tab::State),
+            frame: Frame::below(1, Tab::State, tabs),
             alarm: facts.alarm,
             tiles: tiles(facts.stats, live),
             feeds: facts.stats.feeds.iter().zip(urls).map(feed).collect(),

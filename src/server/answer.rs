@@ -146,7 +146,7 @@ pub(super) fn unroutable(error: RouteError) -> Response<ResponseBody> {
 pub(super) fn misdirected(error: &BaseError) -> Response<ResponseBody> {
     let status = match error {
         BaseError::NoHost => StatusCode::BAD_REQUEST,
-        BaseError::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
+        BaseError::Misdirected(_) | BaseError::Unlisted(_) => StatusCode::MISDIRECTED_REQUEST,
     };
     own::text(status, format!("{error}\n"))
 }

@@ -55,6 +55,9 @@ pub enum BaseError {
     /// A host that is not ours.
     #[error("{0:?} is not a host of this server; add it to allowed_hosts, or set public_url")]
     Misdirected(String),
+    /// The same, where `public_url` has no say.
+    #[error("{0:?} is not a host of this server; add it to allowed_hosts")]
+    Unlisted(String),
 }
 
 impl BaseRules {
@@ -66,32 +69,73 @@ impl BaseRules {
         if let Some(url) = &self.public_url {
             return Ok(format!("{}/v3/", url.as_str().trim_end_matches('/')).into());
         }
-        let trusted = self.trusts(origin.peer);
-        let forwarded = |name| trusted.then(|| first_value(origin.headers, name)).flatten();
+        let authority = self.asked_of(origin)?;
+        if !self.is_ours(&authority, origin.local.ip()) {
+            return Err(BaseError::Misdirected(authority.to_string()));
+        }
+        Ok(self.base_at(&authority, origin))
+    }
+
+    /// The base URL for a request at the door for those who look after nugate. `public_url` is the URL
+    /// of another door: here it is the host of the request, of whatever name, so that people get in.
+    ///
+    /// Where it is neither encrypted nor `is_guarded` by credentials, the name of a made-up host may
+    /// lead here too: its page would be of the same origin as ours in a browser that was lured to it
+    /// (DNS rebinding). Only there must a name be one of ours; an address cannot be made up so.
+    ///
+    /// # Errors
+    /// [`BaseError`] when there is no host, or none that is accepted.
+    pub fn admin_base_of(
+        &self,
+        origin: &Origin<'_>,
+        is_guarded: bool,
+    ) -> Result<Arc<str>, BaseError> {
+        let authority = self.asked_of(origin)?;
+        let name = authority.host();
+        let is_address = matches!(Host::parse(name), Ok(Host::Ipv4(_) | Host::Ipv6(_)));
+        let public = self.public_url.as_ref().and_then(Url::host_str);
+        let is_safe = is_guarded
+            || origin.tls
+            || is_address
+            || public.is_some_and(|public| public.eq_ignore_ascii_case(name))
+            || self.is_ours(&authority, origin.local.ip());
+        if !is_safe {
+            return Err(BaseError::Unlisted(authority.to_string()));
+        }
+        Ok(self.base_at(&authority, origin))
+    }
+
+    /// The host that the client asked, if there is one that can be read.
+    fn asked_of(&self, origin: &Origin<'_>) -> Result<Authority, BaseError> {
         if origin.headers.get_all(HOST).iter().count() > 1 {
             return Err(BaseError::NoHost);
         }
-        let host = forwarded(HOST_BEFORE)
+        let host = self
+            .forwarded(origin, HOST_BEFORE)
             .or(origin.host)
             .ok_or(BaseError::NoHost)?;
         let authority: Authority = host.trim().parse().map_err(|_| BaseError::NoHost)?;
         if authority.as_str().contains('@') {
             return Err(BaseError::NoHost);
         }
-        if !self.is_ours(&authority, origin.local.ip()) {
-            return Err(BaseError::Misdirected(authority.to_string()));
-        }
-        let https =
-            forwarded(SCHEME_BEFORE).map_or(origin.tls, |it| it.eq_ignore_ascii_case("https"));
+        Ok(authority)
+    }
+
+    /// The base URL below this host.
+    fn base_at(&self, authority: &Authority, origin: &Origin<'_>) -> Arc<str> {
+        let scheme = self.forwarded(origin, SCHEME_BEFORE);
+        let https = scheme.map_or(origin.tls, |it| it.eq_ignore_ascii_case("https"));
         let scheme = if https { "https" } else { "http" };
-        let prefix = forwarded(PREFIX_BEFORE)
-            .and_then(clean_prefix)
-            .unwrap_or_default();
-        Ok(format!(
-            "{scheme}://{}{prefix}/v3/",
-            authority.as_str().to_ascii_lowercase()
-        )
-        .into())
+        let prefix = self.forwarded(origin, PREFIX_BEFORE);
+        let prefix = prefix.and_then(clean_prefix).unwrap_or_default();
+        let authority = authority.as_str().to_ascii_lowercase();
+        format!("{scheme}://{authority}{prefix}/v3/").into()
+    }
+
+    /// What a proxy says of the request it got, if it is believed.
+    fn forwarded<'a>(&self, origin: &Origin<'a>, name: &str) -> Option<&'a str> {
+        let value = || first_value(origin.headers, name);
+        self.trusts(origin.peer).then(value).flatten()
     }
 
     /// Writes down all of a request, one with at most one `Host`, that [`Self::base_of`] depends on.
@@ -214,7 +258,7 @@ mod tests {
         let found = match rules.base_of(&origin) {
             Ok(base) => base.to_string(),
             Err(BaseError::NoHost) => "none".to_owned(),
-            Err(BaseError::Misdirected(host)) => format!("not {host}"),
+            Err(BaseError::Misdirected(host) | BaseError::Unlisted(host)) => format!("not {host}"),
         };
         assert_eq!(found, expected, "{host} {headers:?}");
     }
@@ -270,6 +314,46 @@ mod tests {
             &prefix,
             "http://localhost/v3/",
         );
+    }
+
+    #[test]
+    fn people_get_in_where_a_lured_browser_does_not() {
+        let rules = BaseRules {
+            public_url: Some("https://nuget.corp.example/feed".parse().unwrap()),
+            ..rules()
+        };
+        let none = HeaderMap::new();
+        let ask = |host, tls, is_guarded| {
+            let origin = Origin {
+                host: Some(host),
+                headers: &none,
+                peer: "192.0.2.1".parse().unwrap(),
+                local: "192.0.2.7:6843".parse().unwrap(),
+                tls,
+            };
+            rules.admin_base_of(&origin, is_guarded).map_err(|_| ())
+        };
+        for (host, is_known) in [
+            ("localhost:6843", true),
+            ("192.0.2.7:6843", true),
+            ("198.51.100.1", true),
+            ("[2001:db8::1]:1", true),
+            ("NuGet.example.com:6843", true),
+            ("nuget.corp.example:6843", true),
+            ("evil.example", false),
+            ("192.0.2.7.evil.example", false),
+            ("localhost.evil.example", false),
+        ] {
+            let plain: Arc<str> = format!("http://{}/v3/", host.to_ascii_lowercase()).into();
+            let open = ask(host, false, false);
+            assert_eq!(open, is_known.then(|| plain.clone()).ok_or(()), "{host}");
+            assert_eq!(ask(host, false, true), Ok(plain), "{host}");
+            let secure = format!("https://{}/v3/", host.to_ascii_lowercase());
+            assert_eq!(ask(host, true, false), Ok(secure.into()), "{host}");
+        }
+        for host in ["a b", "user@localhost", ""] {
+            assert_eq!(ask(host, true, true), Err(()), "{host}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response};
 use http_body::Body;
 
 use crate::clock::Stopwatch;
+use crate::config::Scopes;
 use crate::group::Group;
 use crate::nuget::resource::DocRule;
 use crate::nuget::route::{self, RouteError, Target};
@@ -17,6 +18,7 @@ use crate::observe::CacheStatus;
 use crate::policy::pacing::Payer;
 use crate::proxy::{self, Reply};
 use crate::server::access::{self, API_KEY, Verdict};
+use crate::server::admin::Purpose;
 pub(super) use crate::server::answer::{
     Answer, drop_body, insert_warning, misdirected, refused, unroutable,
 };
@@ -46,6 +48,8 @@ pub struct Ends {
     pub local: SocketAddr,
     /// Whether it is encrypted.
     pub tls: bool,
+    /// What the door is for that the client came in by.
+    pub purpose: Purpose,
 }
 
 impl App {
@@ -57,7 +61,7 @@ impl App {
         parts: &http::request::Parts,
         body: &impl Body,
     ) -> Option<Response<ResponseBody>> {
-        if !self.is_open() {
+        if ends.purpose == Purpose::Admin || !self.is_open() {
             return None;
         }
         let started = Stopwatch::start();
@@ -89,7 +93,16 @@ impl App {
         let mut question = None;
         let mut asker = Payer::Background;
         let answer = match self.admit(ends, &parts, welcome).await {
-            Err(refusal) => Answer::own("none", refusal),
+            Err(refusal) => {
+                let answer = Answer::own("none", refusal);
+                self.for_people(ends, &parts, Scopes::default(), answer)
+            }
+            Ok((verdict, payer)) if ends.purpose == Purpose::Admin => {
+                asker = payer;
+                let answer = self.admin_answer(ends, &parts, body, verdict.scopes);
+                let answer = Box::pin(answer).await;
+                self.for_people(ends, &parts, verdict.scopes, answer)
+            }
             Ok((verdict, payer)) => {
                 toll = self.toll(&payer, &parts);
                 asker = payer.clone();
@@ -100,8 +113,11 @@ impl App {
                     answer
                 } else {
                     parts.extensions.insert(payer);
+                    let scopes = verdict.scopes;
                     // Large, and rare: no request that does not need it is to carry it about.
-                    Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await
+                    let answer =
+                        Box::pin(self.cold_answer(ends, (&mut parts, body), verdict)).await;
+                    self.for_people(ends, &parts, scopes, answer)
                 }
             }
         };
@@ -139,11 +155,15 @@ impl App {
         welcome: Result<(), Refusal>,
     ) -> Result<(Verdict, Payer), Response<ResponseBody>> {
         welcome.map_err(|refusal| unwelcome(parts, refusal))?;
+        let is_admin = ends.purpose == Purpose::Admin;
         let bases = self.bases.load_full();
-        let verdict = self.access.admit(ends, parts, bases.prefix()).await;
+        let prefix = if is_admin { "" } else { bases.prefix() };
+        let verdict = self.access.admit(ends, parts, prefix).await;
         let verdict = verdict.map_err(access::Refusal::respond)?;
         let payer = self.access.payer(ends, parts, verdict.who.as_ref());
-        self.let_in(&payer, parts).await?;
+        if !is_admin {
+            self.let_in(&payer, parts).await?;
+        }
         Ok((verdict, payer))
     }
 
@@ -161,7 +181,7 @@ impl App {
             // Keys of ours are for us alone.
             parts.headers.remove(API_KEY);
         }
-        if let Some(page) = self.page_of(parts, verdict.scopes) {
+        if let Some(page) = self.page_of(ends, parts, verdict.scopes) {
             let response = self.page(ends, parts, page, body).await;
             return Answer::own(pages::RESOURCE, response);
         }
@@ -196,7 +216,9 @@ impl App {
             return Answer::own("none", own::not_allowed(&parts.method, own::METHODS));
         }
         let ready = self.ready.load(Ordering::Acquire);
-        if let Some((resource, response)) = own::answer(below, self.proxy(), ready) {
+        if ends.purpose.has_own(below)
+            && let Some((resource, response)) = own::answer(below, self.proxy(), ready)
+        {
             return Answer::own(resource, response);
         }
         let Some(scope) = scope else {
@@ -243,7 +265,11 @@ impl App {
         ends: Ends,
         parts: &http::request::Parts,
     ) -> Result<Arc<str>, BaseError> {
-        self.bases.load().base_of(&origin(ends, parts))
+        let (bases, origin) = (self.bases.load(), origin(ends, parts));
+        match ends.purpose {
+            Purpose::Admin => bases.admin_base_of(&origin, self.access.is_required()),
+            Purpose::Everything | Purpose::Feeds => bases.base_of(&origin),
+        }
     }
 
     pub(super) async fn document(

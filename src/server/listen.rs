@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::server::activity::{Activity, GRACE, Patience, Reason};
+use crate::server::admin::Purpose;
 use crate::server::connection::{self, Phase, Shared};
 use crate::server::crowd::Crowd;
 use crate::server::handle::{App, Ends};
@@ -57,22 +58,30 @@ impl Default for Limits {
 pub struct Door {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
+    purpose: Purpose,
 }
 
 impl From<TcpListener> for Door {
     /// For plain HTTP.
     fn from(listener: TcpListener) -> Self {
-        Self {
-            listener,
-            tls: None,
-        }
+        Self::new(listener, None)
     }
 }
 
 impl Door {
-    /// For https when there is a certificate, else for plain HTTP.
+    /// For https when there is a certificate, else for plain HTTP; for everything.
     pub const fn new(listener: TcpListener, tls: Option<Arc<Tls>>) -> Self {
-        Self { listener, tls }
+        Self {
+            listener,
+            tls,
+            purpose: Purpose::Everything,
+        }
+    }
+
+    /// The same, for this alone.
+    #[must_use]
+    pub fn only_for(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 }
 
@@ -84,8 +93,13 @@ pub async fn run(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let Door { listener, tls } = door.into();
+    let Door {
+        listener,
+        tls,
+        purpose,
+    } = door.into();
     let house = House {
+        purpose,
         permits: Arc::new(Semaphore::new(limits.connections_max)),
         crowd: Arc::new(Crowd::new(
             limits.connections_per_client_max,
@@ -137,6 +151,7 @@ pub async fn run(
 
 /// The connections of a listener and what they share.
 struct House {
+    purpose: Purpose,
     permits: Arc<Semaphore>,
     crowd: Arc<Crowd>,
     shared: Arc<Shared>,
@@ -177,6 +192,7 @@ impl House {
             peer,
             local: stream.local_addr().unwrap_or(unspecified),
             tls: self.shared.tls.is_some(),
+            purpose: self.purpose,
         };
         let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
         tokio::spawn(async move {

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod activity;
+mod admin;
 mod answer;
 mod app;
 mod asked;
@@ -38,6 +39,7 @@ mod upload;
 mod v2;
 
 pub use activity::Patience;
+pub use admin::Purpose;
 pub use base::BaseRules;
 pub use handle::App;
 pub use listen::{Door, Limits, run};

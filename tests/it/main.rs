@@ -21,6 +21,7 @@ mod credentials;
 mod damage;
 mod demo;
 mod deploy;
+mod doors;
 mod durable;
 mod faults;
 mod feeds;

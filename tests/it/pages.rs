@@ -6,6 +6,7 @@
 //! - whatever clients send is shown as text, cut, and a bounded number of it
 //! - no page loads anything, leads elsewhere, is kept or framed; what shows who asked needs admin
 //! - forms count only when a page of ours sent them
+//! - what is wrong is told to browsers in a page, to clients in plain words
 //! - `pages = false` switches them off; the level of the log has no say in them
 
 use base64::Engine as _;
@@ -35,8 +36,14 @@ async fn page(world: &World, path: &str) -> Response {
 /// What holds for every page.
 #[track_caller]
 fn check(path: &str, answer: &Response) {
+    check_at(path, answer, 200);
+}
+
+/// The same for a page with another status.
+#[track_caller]
+fn check_at(path: &str, answer: &Response, status: u16) {
     let text = answer.text();
-    assert_eq!(answer.status, 200, "{path}: {text}");
+    assert_eq!(answer.status, status, "{path}: {text}");
     assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
@@ -351,6 +358,69 @@ async fn the_program_has_pages_unless_it_is_told_not_to() {
     }
 }
 
+/// What a browser is told at a path, and that clients are told the same in plain words.
+async fn told(world: &World, path: &str, headers: &[(&str, &str)], status: u16) -> String {
+    let plain = get(world.addr, path, headers).await;
+    assert_eq!(plain.status, status, "{path}");
+    assert_eq!(plain.header("content-type"), "text/plain; charset=utf-8");
+    let answer = get(world.addr, path, &[headers, &[HTML]].concat()).await;
+    check_at(path, &answer, status);
+    assert_eq!(
+        answer.header("www-authenticate"),
+        plain.header("www-authenticate")
+    );
+    let text = answer.text();
+    let why = plain.text().trim_end().replace('"', "&#34;");
+    assert!(text.contains(&why), "{path}: {why} is not in\n{text}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_are_told_in_a_page_what_is_wrong_and_clients_in_plain_words() {
+    let world = World::demo().await;
+    for (path, up) in [
+        ("/nothing", "href=\"./\""),
+        ("/-/nothing", "href=\"../\""),
+        ("/feeds/nothing/v3/index.json", "href=\"../../../\""),
+        ("/feeds/test/nothing", "href=\"../../\""),
+        ("/-/%3Cscript%3E/x/", "href=\"../../../\""),
+        (&format!("/-/restores/{SESSION}"), "href=\"../../\""),
+    ] {
+        let text = told(&world, path, &[], 404).await;
+        assert!(text.contains("<h1>404 Not Found</h1>"), "{path}");
+        assert!(text.contains(up), "{path}: {up} is not in\n{text}");
+        assert!(text.contains("-/state\""), "{path}");
+    }
+    // Where clients ask, nothing depends on what they accept.
+    let deep = "/a".repeat(20);
+    for (path, status) in [
+        ("/v3/nothing", 404),
+        ("/v3/flat/nothing.here/index.json", 404),
+        ("/feeds/test/v3/nothing", 404),
+        ("/api/v2/nothing", 404),
+        ("/raw/nothing/", 404),
+        (&deep, 404),
+    ] {
+        let (plain, html) = (
+            get(world.addr, path, &[]).await,
+            get(world.addr, path, &[HTML]).await,
+        );
+        for answer in [plain, html] {
+            assert_eq!(answer.status, status, "{path}");
+            assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+            assert!(!answer.text().contains('<'), "{path}");
+        }
+    }
+    let refused = client::call(world.addr, Method::DELETE, "/-/state", &[HTML], "").await;
+    check_at("/-/state", &refused, 405);
+    assert_eq!(refused.header("allow"), "GET, HEAD");
+    let head = client::head(world.addr, "/nothing", &[HTML]).await;
+    assert_eq!(head.header("content-type"), "text/html; charset=utf-8");
+    assert!(head.body.is_empty());
+    world.app().stop();
+    told(&world, "/-/ready", &[], 503).await;
+}
+
 async fn form(world: &World, headers: &[(&str, &str)], body: &str) -> Response {
     let kind = ("content-type", "application/x-www-form-urlencoded");
     let headers = [headers, &[kind]].concat();
@@ -437,6 +507,17 @@ async fn without_access_rules_forms_are_for_this_machine_alone() {
     }
 }
 
+/// A page that says no leads to nothing that they may not see.
+async fn told_no(world: &World, team: &str) {
+    for (credentials, status) in [("", 401), (team, 403)] {
+        let text = told(world, "/-/state", &[("authorization", credentials)], status).await;
+        assert!(
+            text.contains("href=\"../\"") && !text.contains("-/state"),
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_shows_who_asked_needs_admin() {
     let key = |name: &str, scope: &str| {
@@ -480,6 +561,7 @@ async fn what_shows_who_asked_needs_admin() {
         let expected = if rest == 200 { 303 } else { rest };
         assert_eq!(sent.status, expected, "{credentials}");
     }
+    told_no(&world, &team).await;
     let setup = get(world.addr, "/", &[HTML, ("authorization", &team)]).await;
     for part in [
         "packageSourceCredentials",

@@ -90,7 +90,7 @@ async fn shown(addr: SocketAddr, authority: &Authority) -> Vec<u8> {
 
 /// Whether a client that shakes hands so gets an answer. In TLS 1.3 the client is done before the
 /// server has judged its certificate.
-async fn gets_in(shaker: &Shaker<'_>, addr: SocketAddr) -> bool {
+pub async fn gets_in(shaker: &Shaker<'_>, addr: SocketAddr) -> bool {
     let Ok(mut stream) = shaker.connect(addr).await else {
         return false;
     };

@@ -78,6 +78,7 @@ const PAGES = [
   ["packages", "/-/packages"],
   ["package", `/-/packages/${ids[0]}`],
   ["nothing", "/-/packages/no.such.package"],
+  ["error", "/-/no/such/page", 404],
 ];
 const SCREENS = [["wide", 1280, 900], ["narrow", 390, 844]];
 const SCHEMES = ["light", "dark"];
@@ -103,13 +104,13 @@ for (const [screen, width, height] of SCREENS) {
     const page = await browser.newPage();
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme: scheme });
-    for (const [name, path] of PAGES) {
+    for (const [name, path, status = 200] of PAGES) {
       const what = `${name}, ${screen}, ${scheme}`;
       const errors = [];
-      const heard = (message) => message.type() === "error" && errors.push(message.text());
+      const heard = (message) => message.type() === "error" && !message.text().includes(`status of ${status} `) && errors.push(message.text());
       page.on("console", heard);
       const response = await page.goto(`${OPEN}${path}`);
-      check(response.status() === 200, `${what}: answers`, response.status());
+      check(response.status() === status, `${what}: answers`, response.status());
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       const outside = await page.evaluate(() =>
         [...document.querySelectorAll("main *")].filter((it) => it.getBoundingClientRect().right > innerWidth + 1)

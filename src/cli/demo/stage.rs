@@ -92,7 +92,7 @@ impl Stage {
 
     /// How a client is pointed at it.
     pub fn banner(&self) -> String {
-        banner(&self.config, self.nugate.address, None)
+        banner(&self.config, (self.nugate.address, None), None)
     }
 
     /// Stops both, lets responses under way finish, and removes the directory.

@@ -23,6 +23,7 @@ rate = '2 Mbit/s'
 /// A value for each setting whose kind does not give one.
 const SAMPLES: &[(&str, &str)] = &[
     ("listen", "'127.0.0.1:9'"),
+    ("admin_listen", "'127.0.0.1:10'"),
     ("public_url", "'https://cache.example/nuget'"),
     ("allowed_hosts", "['cache.example']"),
     ("trusted_proxies", "['10.0.0.0/8']"),

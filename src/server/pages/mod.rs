@@ -4,6 +4,7 @@
 //! page is for this address alone and is kept by nobody; it may load nothing and be framed by nobody;
 //! a form counts only when it was sent from a page of ours.
 
+mod error;
 mod form;
 mod html;
 
@@ -32,8 +33,10 @@ use crate::observe::Metrics;
 use crate::observe::journal::Journal;
 use crate::pages::{
     Done, Facts, FeedLink, ListingPage, PackagePage, RestorePage, SetupPage, Source, StatePage,
+    Tab, Tabs,
 };
 use crate::policy::pacing::Payer;
+use crate::server::admin::Purpose;
 use crate::server::answer::misdirected;
 use crate::server::body::BodyError;
 use crate::server::handle::{App, Ends};
@@ -127,6 +130,15 @@ impl Page {
         }
     }
 
+    /// Where it is among the others.
+    const fn tab(&self) -> Tab {
+        match self {
+            Self::Setup => Tab::Setup,
+            Self::State | Self::Restore(_) => Tab::State,
+            Self::Listing | Self::Package(_) => Tab::Packages,
+        }
+    }
+
     /// The methods it is asked with.
     const fn methods(&self) -> &'static str {
         match self {
@@ -137,10 +149,26 @@ impl Page {
 }
 
 impl App {
+    /// The path below our root at the door that the client came in by.
+    fn path_at<'p>(&self, ends: Ends, parts: &'p Parts) -> &'p str {
+        match ends.purpose {
+            Purpose::Admin => parts.uri.path(),
+            Purpose::Everything | Purpose::Feeds => self.below_prefix(parts.uri.path()),
+        }
+    }
+
     /// The page that a request is for, if there are pages and those who may do this may see it.
-    pub(super) fn page_of(&self, parts: &Parts, scopes: Scopes) -> Option<(&Pages, Page)> {
+    pub(super) fn page_of(
+        &self,
+        ends: Ends,
+        parts: &Parts,
+        scopes: Scopes,
+    ) -> Option<(&Pages, Page)> {
         let pages = self.pages.as_ref()?;
-        let page = Page::of(self.below_prefix(parts.uri.path()), &parts.headers)?;
+        let page = Page::of(self.path_at(ends, parts), &parts.headers)?;
+        if !ends.purpose.tabs().contains(&page.tab()) {
+            return None;
+        }
         // Asked here too, because the prefix may have changed since the request was let in.
         scopes.has(page.needs()).then_some((pages, page))
     }
@@ -194,12 +222,12 @@ impl App {
         (ends, parts): (Ends, &Parts),
         base: Arc<str>,
     ) -> Html {
-        let now = self.group.clock().now();
+        let (now, tabs) = (self.group.clock().now(), ends.purpose.tabs());
         let asked = |name| query(parts, name);
         match page {
-            Page::Setup => html(&self.setup(&base)),
+            Page::Setup => html(&self.setup(&base, tabs)),
             Page::State => match pages.stats().await {
-                Ok(stats) => html(&self.state(pages, &stats)),
+                Ok(stats) => html(&self.state(pages, &stats, tabs)),
                 Err(why) => broken(&why),
             },
             Page::Restore(id) => {
@@ -208,12 +236,12 @@ impl App {
                     let text = "nothing is remembered of such a restore\n";
                     own::text(StatusCode::NOT_FOUND, text)
                 };
-                restore.map_or_else(forgotten, |it| html(&RestorePage::new(&it, now)))
+                restore.map_or_else(forgotten, |it| html(&RestorePage::new(&it, now, tabs)))
             }
             Page::Listing => {
                 let beginning = asked("q").unwrap_or_default();
                 match pages.cache.listing(&beginning).await {
-                    Ok(listing) => html(&ListingPage::new(&beginning, &listing, now)),
+                    Ok(listing) => html(&ListingPage::new(&beginning, &listing, now, tabs)),
                     Err(error) => broken(&error.to_string()),
                 }
             }
@@ -229,6 +257,7 @@ impl App {
                         (&package, &demands),
                         (done, self.may_act(ends, parts)),
                         now,
+                        tabs,
                     ))
                 }
                 Err(why) => broken(&why),
@@ -236,7 +265,7 @@ impl App {
         }
     }
 
-    fn setup(&self, base: &str) -> SetupPage {
+    fn setup(&self, base: &str, tabs: Tabs) -> SetupPage {
         let root = base.strip_suffix("v3/").unwrap_or(base);
         let source = Source {
             index: format!("{base}index.json"),
@@ -248,10 +277,11 @@ impl App {
             index: format!("{}index.json", base_of_feed(base, name)),
         };
         let members = self.group.members();
-        SetupPage::new(source, members.map(|member| link(member.name())).collect())
+        let feeds = members.map(|member| link(member.name())).collect();
+        SetupPage::new(source, feeds, tabs)
     }
 
-    fn state(&self, pages: &Pages, stats: &Stats) -> StatePage {
+    fn state(&self, pages: &Pages, stats: &Stats, tabs: Tabs) -> StatePage {
         let running = pages.cache.running.as_ref();
         let members = self.group.members();
         let facts = Facts {
@@ -262,7 +292,7 @@ impl App {
             restores: &pages.journal.restores(),
             failures: &pages.journal.failures(),
         };
-        StatePage::new(&facts, self.group.clock().now())
+        StatePage::new(&facts, self.group.clock().now(), tabs)
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use nugate::clock::{Clock, Time};
 use nugate::config::AccessConfig;
 use nugate::demo::ExampleFeed;
@@ -23,7 +25,7 @@ use nugate::policy::pacing::Rate;
 use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
 use nugate::proxy::{LongViews, Options, Parts, Proxy};
 use nugate::server::access::Access;
-use nugate::server::{App, BaseRules, Door, Limits, Pages, Tls, run};
+use nugate::server::{App, BaseRules, Door, Limits, Pages, Purpose, Tls, run};
 use nugate::store::{Quota, Store, StoreOptions};
 use nugate::upstream::{Feed, FeedOptions, Outbound};
 use tempfile::TempDir;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub quota: Quota,
     pub access: AccessConfig,
     pub tls: Option<Arc<Tls>>,
+    /// Limits of a door of its own for metrics and pages, if there is one.
+    pub admin: Option<Limits>,
     pub routes: Vec<RouteOptions>,
 }
 
@@ -57,6 +61,8 @@ pub struct World {
     pub up: ScriptedUpstream,
     pub clock: Clock,
     pub addr: SocketAddr,
+    /// Where metrics and pages are.
+    pub admin: SocketAddr,
     pub dir: TempDir,
     settings: Settings,
     running: Option<Running>,
@@ -92,6 +98,7 @@ impl World {
             up,
             clock: Clock::manual(Time::from_millis(1_800_000_000_000)),
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             dir: TempDir::new().unwrap(),
             settings,
             running: None,
@@ -144,15 +151,34 @@ impl World {
                 .with_pace(lines.clients)
                 .with_raw(raw),
         );
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        self.addr = listener.local_addr().unwrap();
+        self.serve(app).await;
+    }
+
+    /// Serves through one door, or two.
+    async fn serve(&mut self, app: Arc<App>) {
+        let settings = &self.settings;
         let (stop, stopped) = oneshot::channel::<()>();
-        let limits = self.settings.limits.clone();
-        let door = Door::new(listener, self.settings.tls.clone());
-        let serving = Arc::clone(&app);
-        let task = tokio::spawn(run(door, serving, limits, async {
-            drop(stopped.await);
-        }));
+        let stopped = stopped.map(drop).shared();
+        let admin = settings.admin.clone().map(|it| (it, Purpose::Admin));
+        let purpose = match admin {
+            Some(_) => Purpose::Feeds,
+            None => Purpose::Everything,
+        };
+        let mut tasks = Vec::new();
+        for (limits, purpose) in [(settings.limits.clone(), purpose)]
+            .into_iter()
+            .chain(admin)
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            self.admin = listener.local_addr().unwrap();
+            if purpose != Purpose::Admin {
+                self.addr = self.admin;
+            }
+            let door = Door::new(listener, settings.tls.clone()).only_for(purpose);
+            let app = Arc::clone(&app);
+            tasks.push(run(door, app, limits, stopped.clone()));
+        }
+        let task = tokio::spawn(join_all(tasks).map(drop));
         let stop = Some(stop);
         self.running = Some(Running { app, stop, task });
     }
@@ -279,7 +305,7 @@ impl World {
 
     /// The value of a series, or of all that begin with `series` together.
     pub async fn metric(&self, series: &str) -> f64 {
-        let text = client::get(self.addr, "/metrics", &[]).await.text();
+        let text = client::get(self.admin, "/metrics", &[]).await.text();
         let of_line = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             name.starts_with(series)
@@ -352,5 +378,6 @@ pub fn settings(index: &str) -> Settings {
         pace: pace::Options::default(),
         access: AccessConfig::open(),
         tls: None,
+        admin: None,
     }
 }
