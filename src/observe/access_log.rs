@@ -289,11 +289,9 @@ impl Line {
 /// What a client sent, with nothing in it that could end the value or the line.
 fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    // Without a way out, so that many bytes are looked at together.
-    let plain = bytes.iter().fold(true, |all, byte| {
-        all & matches!(byte, b' '..=b'~') & (*byte != b'"') & (*byte != b'\\')
-    });
-    if plain {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    // Counted, not searched, so that many bytes are looked at together.
+    if bytes.iter().filter(|byte| !plain(byte)).count() == 0 {
         out.extend_from_slice(bytes);
     } else {
         let _ = write!(out, "{}", bytes.escape_ascii());

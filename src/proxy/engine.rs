@@ -86,7 +86,7 @@ impl Engine {
         let note = outdated_note(feed.name());
         let outdated = store.recall(&note).await.ok().flatten();
         Arc::new(Self {
-            views: Views::new((options.memory, options.long_views), &metrics.evictions),
+            views: Views::new(options.memory, &metrics.evictions),
             discovery: Discovery::new(older),
             flights: Arc::default(),
             backoff: Backoff::default(),

@@ -44,7 +44,7 @@ pub use again::{Again, Continued};
 pub use error::Error;
 pub use flight::Seat;
 pub use offload::offload;
-pub use options::{LongViews, Options, Tuning};
+pub use options::{Options, Tuning};
 pub use pass::{PASSED, PassReply, PassRequest};
 pub use peek::Peek;
 pub use publish::{PublishError, Relayed, Submission};

@@ -14,15 +14,6 @@ use crate::proxy::Proxy;
 use crate::proxy::engine::Engine;
 use crate::upstream::{Authorizer, UpstreamError};
 
-/// Where long rendered documents are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LongViews {
-    /// In memory of ours, like short ones.
-    Bytes,
-    /// As files in memory, which the kernel sends by itself: of use to clients over plain HTTP/1.1.
-    Files,
-}
-
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -48,8 +39,6 @@ pub struct Options {
     pub publish_timeout: Duration,
     /// Bytes of memory for rendered documents.
     pub memory: u64,
-    /// Where long rendered documents are kept.
-    pub long_views: LongViews,
     /// Longest document, in bytes.
     pub document_size_max: u64,
     /// Longest package, in bytes.

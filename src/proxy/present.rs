@@ -13,7 +13,7 @@ use crate::proxy::discovery::Discovered;
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
 use crate::proxy::flight::{Arrival, Seat};
-use crate::proxy::views::{Shown, Subject};
+use crate::proxy::views::{Rendered, Subject};
 use crate::proxy::{Body, Reply, Request};
 use crate::store::{Draft, DraftReader, HOLD_BACK, StoreErrorKind};
 
@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    fn rendered_reply(&self, entry: &Entry, rendered: &Shown, cache: CacheStatus) -> Reply {
+    fn rendered_reply(&self, entry: &Entry, rendered: &Rendered, cache: CacheStatus) -> Reply {
         Reply {
             etag: Some(rendered.etag.to_string()),
             last_modified: None,

@@ -14,7 +14,7 @@ use crate::proxy::again::Again;
 use crate::proxy::flight::Seat;
 use crate::proxy::present;
 use crate::proxy::standing::Standing;
-use crate::proxy::views::Shown;
+use crate::proxy::views::Rendered;
 use crate::store::{Blob, DraftReader};
 use crate::upstream::ClientIdentity;
 
@@ -84,19 +84,15 @@ pub enum Body {
 
 impl Body {
     /// That of a rendered document.
-    pub(super) fn of_view(view: &Shown) -> Self {
-        match &view.body {
-            Blob::Bytes(bytes) => Self::Bytes(bytes.clone()),
-            file @ Blob::File(_) => Self::Blob(file.clone()),
-        }
+    pub(super) fn of_view(view: &Rendered) -> Self {
+        Self::Bytes(view.bytes.clone())
     }
 
     /// A document as a whole; `None` for what is on the disk or still arriving.
     pub fn document(&self) -> Option<Bytes> {
         match self {
-            Self::Bytes(bytes) => Some(bytes.clone()),
-            Self::Blob(blob) => blob.in_memory(),
-            Self::Draft { .. } | Self::Head(_) => None,
+            Self::Bytes(bytes) | Self::Blob(Blob::Bytes(bytes)) => Some(bytes.clone()),
+            Self::Blob(Blob::File(_)) | Self::Draft { .. } | Self::Head(_) => None,
         }
     }
 }

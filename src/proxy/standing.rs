@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 
 use crate::clock::Time;
@@ -26,7 +27,7 @@ use crate::policy::{Verdict, judge};
 use crate::proxy::discovery::Discovered;
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
-use crate::proxy::views::{MemoKey, Shown};
+use crate::proxy::views::{MemoKey, Rendered};
 use crate::proxy::{Body, Reply, Request};
 use crate::store::{Blob, HotEntry, OpenBlob};
 
@@ -51,10 +52,11 @@ pub struct Standing {
 
 /// How the body becomes what clients get. Weak, since what the caches let go of is not kept for this.
 enum Form {
-    Raw(Weak<OpenBlob>),
+    File(Weak<OpenBlob>),
+    Small(Weak<Bytes>),
     View {
         key: MemoKey,
-        shown: Weak<Shown>,
+        shown: Weak<Rendered>,
         /// For documents with links.
         known: Option<Weak<Discovered>>,
     },
@@ -106,10 +108,10 @@ impl Engine {
         let stored = entry.body.filter(|_| Arc::ptr_eq(hot.entry(), entry))?;
         let rule = request.target.rule;
         let form = if rule.view == View::Raw {
-            Form::Raw(match body {
-                Body::Blob(Blob::File(open)) => Arc::downgrade(open),
-                _ => Weak::new(),
-            })
+            match body {
+                Body::Blob(Blob::File(open)) => Form::File(Arc::downgrade(open)),
+                _ => Form::Small(Arc::downgrade(&self.store.hot_small(&stored)?)),
+            }
         } else {
             let known = known.filter(|_| rule.view.has_links());
             let weak = known.as_ref().map(Arc::downgrade);
@@ -177,9 +179,14 @@ impl Standing {
             return None;
         }
         let body = match &self.form {
-            Form::Raw(open) => {
+            Form::File(open) => {
                 let open = open.upgrade().filter(|open| !looks && open.is_at_hand());
                 let blob = open.map(Blob::File);
+                Body::Blob(blob.or_else(|| engine.store.hot_body(&self.stored))?)
+            }
+            Form::Small(small) => {
+                let small = small.upgrade().filter(|_| !looks);
+                let blob = small.map(|small| Blob::Bytes((*small).clone()));
                 Body::Blob(blob.or_else(|| engine.store.hot_body(&self.stored))?)
             }
             Form::View { key, shown, known } => {

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use moka::future::Cache;
 use moka::notification::RemovalCause;
 use prometheus::IntCounterVec;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::entry::Digest;
 use crate::nuget::publish::Publish;
@@ -25,21 +25,12 @@ use crate::observe::Metrics;
 use crate::proxy::discovery::Discovered;
 use crate::proxy::error::Error;
 use crate::proxy::offload::offload;
-use crate::proxy::options::LongViews;
-use crate::store::Blob;
 
 /// Documents rendered at a time: each may take several times its size in memory.
 const RENDERS_MAX: usize = 4;
 
 /// Below this, compressing costs more bytes and time than it saves.
 const GZIP_MIN: usize = 1024;
-
-/// Documents longer than this, in bytes, are kept as files: below, the kernel copies sooner than it
-/// sends.
-const FILE_MIN: u64 = 16 * 1024;
-
-/// How many may be files, of all feeds together; others stay in memory of ours.
-static FILES: Semaphore = Semaphore::const_new(128);
 
 /// What a document costs in memory beside its bytes.
 const OVERHEAD: u64 = 512;
@@ -57,19 +48,6 @@ pub struct Rendered {
     pub pages: Arc<[(String, String)]>,
     /// How many links were left as they are, under no known base.
     pub left: u64,
-}
-
-/// A document in memory, as it is sent.
-pub struct Shown {
-    /// The body, a file where the kernel can send it by itself.
-    pub body: Blob,
-    /// As in [`Rendered`].
-    pub etag: Arc<str>,
-    /// As in [`Rendered`].
-    pub gzip: bool,
-    /// As in [`Rendered`].
-    pub pages: Arc<[(String, String)]>,
-    _file: Option<SemaphorePermit<'static>>,
 }
 
 /// What a view is a function of, besides the body.
@@ -100,18 +78,16 @@ pub type MemoKey = (Digest, &'static str, Arc<str>, u64, bool);
 
 /// The memo.
 pub struct Views {
-    memo: Cache<MemoKey, Arc<Shown>>,
+    memo: Cache<MemoKey, Arc<Rendered>>,
     turns: Semaphore,
-    long: LongViews,
 }
 
 impl Views {
-    /// A memo of at most `bytes` bytes, long documents kept as `long` says; what it drops to make
-    /// room is counted.
-    pub fn new((bytes, long): (u64, LongViews), evictions: &IntCounterVec) -> Self {
+    /// A memo of at most `bytes` bytes; what it drops to make room is counted.
+    pub fn new(bytes: u64, evictions: &IntCounterVec) -> Self {
         let evicted = evictions.with_label_values(&["views"]);
-        let weigh = |_: &MemoKey, view: &Arc<Shown>| {
-            u32::try_from(view.body.size() + OVERHEAD).unwrap_or(u32::MAX)
+        let weigh = |_: &MemoKey, view: &Arc<Rendered>| {
+            u32::try_from(view.bytes.len() as u64 + OVERHEAD).unwrap_or(u32::MAX)
         };
         let memo = Cache::builder()
             .max_capacity(bytes)
@@ -126,17 +102,16 @@ impl Views {
         Self {
             memo,
             turns: Semaphore::new(RENDERS_MAX),
-            long,
         }
     }
 
     /// The view if it is in memory.
-    pub async fn hot(&self, subject: &Subject) -> Option<Arc<Shown>> {
+    pub async fn hot(&self, subject: &Subject) -> Option<Arc<Rendered>> {
         self.at(&subject.key()).await
     }
 
     /// The view under this key if it is in memory.
-    pub async fn at(&self, key: &MemoKey) -> Option<Arc<Shown>> {
+    pub async fn at(&self, key: &MemoKey) -> Option<Arc<Rendered>> {
         self.memo.get(key).await
     }
 
@@ -150,7 +125,7 @@ impl Views {
         subject: Subject,
         metrics: &Metrics,
         load: impl Future<Output = Result<Bytes, Error>>,
-    ) -> Result<Arc<Shown>, Error> {
+    ) -> Result<Arc<Rendered>, Error> {
         let encoding = if subject.gzip { "gzip" } else { "identity" };
         let key = subject.key();
         let work = async move {
@@ -159,7 +134,7 @@ impl Views {
             metrics.views.with_label_values(&[encoding]).inc();
             let rendered = render(subject, body).await?;
             metrics.links_left.inc_by(rendered.left);
-            Ok(Arc::new(rendered.shown(self.long)))
+            Ok(Arc::new(rendered))
         };
         self.memo
             .try_get_with(key, work)
@@ -195,28 +170,6 @@ impl Subject {
                     self.gzip,
                 )
             }
-        }
-    }
-}
-
-impl Rendered {
-    /// The same to be sent, as a file if such are wanted, it is long enough, and there is one.
-    fn shown(self, long: LongViews) -> Shown {
-        let mut file = None;
-        let mut body = Blob::Bytes(self.bytes);
-        if long == LongViews::Files
-            && body.size() > FILE_MIN
-            && let (Blob::Bytes(bytes), Ok(permit)) = (&body, FILES.try_acquire())
-            && let Ok(filed) = Blob::filed(bytes)
-        {
-            (body, file) = (filed, Some(permit));
-        }
-        Shown {
-            body,
-            etag: self.etag,
-            gzip: self.gzip,
-            pages: self.pages,
-            _file: file,
         }
     }
 }

@@ -77,8 +77,6 @@ pub struct OpenBlob {
     looked_at: AtomicU64,
     /// When all of it was in memory, in milliseconds; 0 is never.
     resident_at: AtomicU64,
-    /// Whether it is on no disk.
-    in_memory: bool,
     /// Whether asking for it again would not find it.
     let_go: AtomicBool,
     verdict: watch::Sender<Verdict>,
@@ -91,22 +89,10 @@ impl OpenBlob {
             stamp,
             looked_at: AtomicU64::new(clock.now().as_millis()),
             resident_at: AtomicU64::new(0),
-            in_memory: false,
             let_go: AtomicBool::new(false),
             clock,
             verdict: watch::Sender::new(verdict),
         }
-    }
-
-    /// The same, on no disk.
-    pub(super) fn in_memory(self) -> Self {
-        let in_memory = true;
-        Self { in_memory, ..self }
-    }
-
-    /// Whether it is on no disk: nothing waits for it, nothing changes it.
-    pub(super) fn is_in_memory(&self) -> bool {
-        self.in_memory
     }
 
     /// Whether asking for it again would find it, as good as it was at the last look.
@@ -142,9 +128,6 @@ impl OpenBlob {
     /// Whether sending the bytes in `range` would not wait for the disk, as far as samples tell, or
     /// told a moment ago; `None` where the system cannot say.
     pub fn is_resident(&self, range: Range<u64>) -> Option<bool> {
-        if self.in_memory {
-            return Some(true);
-        }
         let (last, now) = (self.resident_at.load(Ordering::Relaxed), self.clock.now());
         if last > 0 && last <= now.as_millis() && now.since(Time::from_millis(last)) < RESIDENT {
             return Some(true);
@@ -171,9 +154,6 @@ impl OpenBlob {
 
     /// What is known of it; now and then after a look at the file.
     pub(super) fn verdict(&self) -> Verdict {
-        if self.in_memory {
-            return *self.verdict.borrow();
-        }
         let (last, now) = (self.looked_at.load(Ordering::Relaxed), self.clock.now());
         // A clock that was set back makes looks no rarer.
         let elapsed = now.since(Time::from_millis(last));
@@ -255,11 +235,7 @@ impl Blob {
             Self::File(open) => {
                 let ahead = AHEAD.min(end - start);
                 Source::File(FileReader {
-                    chunks: if open.in_memory {
-                        Chunks::of_memory(Arc::clone(&open.file), start)
-                    } else {
-                        Chunks::new(Arc::clone(&open.file), start, ahead)
-                    },
+                    chunks: Chunks::new(Arc::clone(&open.file), start, ahead),
                     open: Arc::clone(open),
                     waiting: None,
                 })

@@ -30,8 +30,6 @@ pub(super) struct Chunks {
     position: u64,
     ahead: u64,
     nowait: bool,
-    /// The file is on no disk: reading it does not wait.
-    memory: bool,
     pending: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
@@ -44,16 +42,7 @@ impl Chunks {
             position,
             ahead,
             nowait: true,
-            memory: false,
             pending: None,
-        }
-    }
-
-    /// Reads a file that is on no disk from `position`.
-    pub(super) fn of_memory(file: Arc<File>, position: u64) -> Self {
-        Self {
-            memory: true,
-            ..Self::new(file, position, 0)
         }
     }
 
@@ -78,10 +67,6 @@ impl Chunks {
             pending
         } else {
             let mut buffer = Buffer::new(want);
-            if self.memory {
-                let read = read_some(&self.file, buffer.room(), self.position)?;
-                return Poll::Ready(Ok(self.take(buffer.freeze(read))));
-            }
             match self.read_resident(&mut buffer) {
                 Some(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Some(Ok(read)) => return Poll::Ready(Ok(self.take(buffer.freeze(read)))),

@@ -22,7 +22,6 @@ mod folder;
 mod health;
 mod hot;
 mod index;
-mod memory;
 mod order;
 mod pins;
 mod quota;
@@ -258,6 +257,11 @@ impl Store {
     /// A body if it is in memory or open already; never waits.
     pub fn hot_body(&self, stored: &Stored) -> Option<Blob> {
         self.0.bodies.hot(stored)
+    }
+
+    /// A small body if it is in memory; never waits.
+    pub fn hot_small(&self, stored: &Stored) -> Option<Arc<Bytes>> {
+        self.0.bodies.small.get(&stored.digest)
     }
 
     /// A whole body in memory, checked against its digest; the caller bounds `stored.size`.

@@ -80,14 +80,14 @@ fn path_of(dir: &Path, stored: &Stored) -> PathBuf {
 async fn a_sealed_body_is_read_back_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path()).await;
-    for size in [0, 1, 16 * 1024, 16 * 1024 + 1, 700_000] {
+    for size in [0, 1, 32 * 1024, 32 * 1024 + 1, 700_000] {
         let bytes = pattern(size);
         let stored = seal(&store, &bytes).await;
         assert_eq!(stored.digest, Digest::of(&bytes));
         assert!(store.hot_body(&stored).is_none());
         for _ in 0..2 {
             let blob = store.body(&stored).await.unwrap();
-            assert_eq!(matches!(blob, Blob::Bytes(_)), size <= 16 * 1024, "{size}");
+            assert_eq!(matches!(blob, Blob::Bytes(_)), size <= 32 * 1024, "{size}");
             assert!(read(&blob).await == bytes, "{size}");
             assert!(store.hot_body(&stored).is_some(), "{size}");
             assert!(store.document(&stored).await.unwrap() == bytes);

@@ -25,7 +25,7 @@ mod doors;
 mod durable;
 mod faults;
 mod feeds;
-mod filed;
+
 mod folder;
 mod harness;
 mod hit_miss;
@@ -33,6 +33,7 @@ mod hot;
 mod http;
 mod layers;
 mod lifecycle;
+mod long_documents;
 mod lost;
 mod metrics;
 mod model;

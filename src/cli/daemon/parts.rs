@@ -10,8 +10,8 @@ use crate::observe::Metrics;
 use crate::observe::access_log::Format;
 use crate::pace::{self, Lines};
 use crate::policy::http::Lifetimes;
+use crate::proxy::Options;
 use crate::proxy::generic::{Route, RouteOptions};
-use crate::proxy::{LongViews, Options};
 use crate::server::access::{Access, UsersError};
 use crate::server::{BaseRules, Tls, TlsError, TlsOptions};
 use crate::store::{Quota, Store, StoreError, StoreErrorKind, StoreOptions};
@@ -266,10 +266,6 @@ pub(super) fn options(config: &Config, feed: &FeedConfig, memory: u64) -> Option
         push_key: feed.push_key.clone(),
         publish_timeout: feed.publish_timeout,
         memory,
-        long_views: match config.tls.pair() {
-            Some(_) => LongViews::Bytes,
-            None => LongViews::Files,
-        },
         document_size_max: config.cache.document_size_max,
         package_size_max: config.cache.package_size_max,
     }

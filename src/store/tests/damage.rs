@@ -39,7 +39,7 @@ async fn read_to_end(blob: &Blob) -> Result<usize, (usize, StoreErrorKind)> {
 
 #[tokio::test]
 async fn damage_done_while_nobody_looked_is_found_at_the_first_use() {
-    for size in [100, 17_000, 700_000] {
+    for size in [100, 33_000, 700_000] {
         for at in [0, size as u64 / 2, size as u64 - 1] {
             let dir = tempfile::tempdir().unwrap();
             let store = open(dir.path()).await;
@@ -81,7 +81,7 @@ async fn the_end_of_a_large_damaged_body_is_never_given() {
 async fn a_body_is_verified_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let stored = [17_000, LARGE].map(|size| (size, pattern(size)));
+    let stored = [33_000, LARGE].map(|size| (size, pattern(size)));
     let sealed = [
         seal(&store, &stored[0].1).await,
         seal(&store, &stored[1].1).await,
@@ -104,7 +104,7 @@ async fn a_body_is_verified_once() {
 
 #[tokio::test]
 async fn a_hot_body_that_is_written_to_is_verified_anew() {
-    for (size, harms) in [(17_000, true), (17_000, false), (700_000, true)] {
+    for (size, harms) in [(33_000, true), (33_000, false), (700_000, true)] {
         let dir = tempfile::tempdir().unwrap();
         let (store, clock) = with_clock(dir.path()).await;
         let stored = seal(&store, &pattern(size)).await;

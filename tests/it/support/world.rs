@@ -23,7 +23,7 @@ use nugate::pace::{self, Lines};
 use nugate::policy::class::{Freshness, Network};
 use nugate::policy::pacing::Rate;
 use nugate::proxy::generic::{Generic, GenericParts, Route, RouteOptions};
-use nugate::proxy::{LongViews, Options, Parts, Proxy};
+use nugate::proxy::{Options, Parts, Proxy};
 use nugate::server::access::Access;
 use nugate::server::{App, BaseRules, Door, Limits, Pages, Purpose, Tls, run};
 use nugate::store::{Quota, Store, StoreOptions};
@@ -349,7 +349,6 @@ pub fn settings(index: &str) -> Settings {
             push_key: None,
             publish_timeout: PATIENCE,
             memory: 16 << 20,
-            long_views: LongViews::Files,
             document_size_max: 64 << 20,
             package_size_max: 1 << 30,
         },
