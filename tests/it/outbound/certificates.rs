@@ -179,16 +179,18 @@ async fn connections_begin_where_they_are_told_to() {
             };
         })
         .await;
-        let asking = world.get("index.json");
-        let accepting = async {
-            let (stream, peer) = listener.accept().await.unwrap();
-            drop((stream, listener));
-            peer.ip()
+        let mut asking = std::pin::pin!(world.get("index.json"));
+        let mut peers = Vec::new();
+        // Each try is hung up on. The port is kept: given back, it could be anybody's.
+        let answer = loop {
+            tokio::select! {
+                answer = &mut asking => break answer,
+                accepted = listener.accept() => peers.push(accepted.unwrap().1.ip()),
+            }
         };
-        let (answer, peer) = tokio::join!(asking, accepting);
         assert_eq!(answer.status, 502);
         let expected: IpAddr = source.unwrap_or("127.0.0.1").parse().unwrap();
-        assert_eq!(peer, expected);
+        assert!(!peers.is_empty() && peers.iter().all(|peer| *peer == expected));
     }
 }
 
