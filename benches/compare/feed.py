@@ -27,8 +27,9 @@ REGISTRATIONS = "/v3/registration-gz-semver2"
 @dataclass(frozen=True)
 class Scale:
     """How much of everything there is; the defaults are what the figures are about. Durations are seconds: of a
-    sample, before memory is looked at, and of doing nothing after which a server is done. With `requests`, a sample
-    is so many of them, however long they take."""
+    sample, before memory is looked at, of doing nothing after which a server is done, and for which connections are
+    silent or closed before they count as idle or gone. With `requests`, a sample is so many of them, however long they
+    take."""
 
     seconds: float = 3.0
     requests: int = 0
@@ -44,9 +45,10 @@ class Scale:
     entries: tuple[int, int, int] = (1_000, 100_000, 1_000_000)
     lookups: int = 20_000
     connections: tuple[int, int, int, int] = (1, 100, 1_000, 10_000)
+    idle: float = 15.0
 
 
-SMOKE = Scale(0.05, 64, 0.05, 0.05, 40, 8, 8, 2 * MB, 1, 10, 2, (100, 1_000, 2_000), 200, (1, 8, 32, 64))
+SMOKE = Scale(0.05, 64, 0.05, 0.05, 40, 8, 8, 2 * MB, 1, 10, 2, (100, 1_000, 2_000), 200, (1, 8, 32, 64), 0.05)
 
 
 def package_path(name: str) -> str:

@@ -119,10 +119,10 @@ def idle(bench: Bench, servers: tuple[type[Server], ...]) -> list[Row]:
             with ExitStack() as stack:
                 for _ in range(count):
                     stack.enter_context(_asked(server, path, size))
-                time.sleep(bench.scale.rest)
+                time.sleep(bench.scale.idle)
                 held = server.process.memory()
             server.process.settle(bench.scale.quiet)
-            time.sleep(bench.scale.rest)
+            time.sleep(bench.scale.idle)
             return {"memory": before, "memory_open": held, "memory_closed": server.process.memory()}
 
     return bench.by_turns(servers, measure)

@@ -28,6 +28,10 @@ use daemon::Source;
 use crate::config::source::process_environment;
 use crate::config::{self, ConfigErrors, Loaded, Sources};
 
+/// Connections that a worker takes up at a time, when it has nothing else to do, and between tasks.
+const EVENTS_MAX: usize = 192;
+const EVENTS_BUSY_MAX: usize = 61;
+
 /// Parses the command line, reads the configuration and runs the command. Exit codes: 0 success, 1
 /// failure at run time, 2 wrong usage, 64 wrong configuration; `verify` also 3, damage was found, and
 /// `doctor` 3, something does not work.
@@ -53,7 +57,7 @@ pub fn run() -> ExitCode {
         Ok(socket) => socket,
         Err(error) => return ended(Err(error)),
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("the runtime cannot start: {error}"));
@@ -84,6 +88,20 @@ pub fn run() -> ExitCode {
         }
     };
     ended(done)
+}
+
+/// What everything runs on.
+///
+/// A worker's queue has room for 256 tasks, and looks for what came over the network after 61. What
+/// does not fit waits behind all that comes later: of a thousand busy connections, some would be
+/// answered a hundred milliseconds late. So no more is taken in than is done meanwhile; the rest waits
+/// in the kernel, each in its turn.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_io_events_per_tick(EVENTS_MAX)
+        .max_io_events_per_busy_tick(EVENTS_BUSY_MAX)
+        .build()
 }
 
 /// Runs a command that needs no configuration, and must not fail because of one, or reads it its own

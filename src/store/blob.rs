@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const RESIDENT: Duration = Duration::from_secs(1);
 
 /// Files up to this size are looked at as a whole: each look is a system call for 128 KiB.
-const WHOLE_MAX: u64 = 16 * 1024 * 1024;
+const WHOLE_MAX: u64 = 32 * 1024 * 1024;
 
 /// A stored body.
 #[derive(Clone, Debug)]
