@@ -9,9 +9,10 @@ from bench import Bench, Row
 from client import H2load, Wrk
 from feed import KB
 from hits import Hits
-from servers import Nginx, NginxOpenFiles, NginxRewriting, NginxRewritingTuned, Nugate, Server, Varnish
+from servers import Nginx, NginxOpenFiles, NginxRewriting, NginxRewritingTuned, Nugate, Server, TrafficServer, Varnish
 
 PLAIN: tuple[type[Server], ...] = (Nugate, Nginx, NginxOpenFiles, Varnish)
+ALL: tuple[type[Server], ...] = (*PLAIN, TrafficServer)
 REWRITING: tuple[type[Server], ...] = (Nugate, Nginx, NginxRewriting, NginxRewritingTuned, Varnish)
 DISK: tuple[type[Server], ...] = (Nugate, Nginx, Varnish)
 TLS: tuple[type[Server], ...] = (Nugate, Nginx)
@@ -86,7 +87,7 @@ LARGE = Hits(lambda files, _: [files.package("hit700k", 700 * KB)])
 
 CASES = (
     hits("hit-4k", "hits of a 4 KB list", PLAIN, Hits(lambda files, _: [files.versions("list")])),
-    hits("hit-20k", "hits of a 20 KB package", PLAIN, SMALL),
+    hits("hit-20k", "hits of a 20 KB package", ALL, SMALL),
     hits(
         "hit-60k",
         "hits of a 60 KB registration",

@@ -12,6 +12,7 @@ from pathlib import Path
 PACKAGES = {
     "nginx": "nginx",
     "varnishd": "varnish",
+    "traffic_server": "trafficserver",
     "wrk": "wrk",
     "h2load": "nghttp2-client",
     "openssl": "openssl",
@@ -21,6 +22,7 @@ VERSIONS = {
     "nugate": ["--version"],
     "nginx": ["-v"],
     "varnishd": ["-V"],
+    "traffic_server": ["-V"],
     "wrk": ["-v"],
     "h2load": ["--version"],
     "openssl": ["version"],

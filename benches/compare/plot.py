@@ -4,7 +4,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from report import FIGURES, OURS, Found
+from report import OURS, Found
+
+# Of the bodies that are asked for again and again, in KB.
+LENGTHS = {"hit-4k": 4, "hit-20k": 20, "hit-60k": 60, "hit-700k": 700, "hit-20m": 20_000}
 
 
 def available() -> bool:
@@ -17,7 +20,8 @@ def available() -> bool:
 
 
 def draw(whole: Found, folder: Path) -> list[Path]:
-    """A picture of the processor time of all cases beside nugate's, and one of rate by connections."""
+    """Pictures of the processor time of all cases beside nugate's, of the rate by length, and of the latency by
+    connections."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -27,12 +31,15 @@ def draw(whole: Found, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     cases = [case for case in whole["cases"] if "cpu_us" in case["figures"]]
     many = [case for case in cases if case["name"].startswith("connections-")]
+    hits = [case for case in cases if case["name"] in LENGTHS]
     others = [case for case in cases if case not in many and len(case["rows"]) > 1]
     files = []
     if others:
         files.append(_ratios(others, folder / "compare-cpu.svg"))
+    if hits:
+        files.append(_rates(hits, folder / "compare-rate.svg"))
     if many:
-        files.append(_connections(many, folder / "compare-connections.svg"))
+        files.append(_latencies(many, folder / "compare-latency.svg"))
     return files
 
 
@@ -54,20 +61,49 @@ def _ratios(cases: list[Found], file: Path) -> Path:
     return _write(figure, file)
 
 
-def _connections(cases: list[Found], file: Path) -> Path:
+def _rates(cases: list[Found], file: Path) -> Path:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4))
-    counts = [case["name"].removeprefix("connections-") for case in cases]
-    for number, row in enumerate(cases[0]["rows"]):
-        rows = [case["rows"][number] for case in cases]
-        if all(row["samples"] for row in rows):
-            axes.plot(counts, [_median(row, "rate") for row in rows], marker="o", label=row["server"])
-    axes.set_xlabel("connections")
-    axes.set_ylabel(FIGURES["rate"].title)
-    axes.set_ylim(bottom=0)
+    for server, points in _lines([(LENGTHS[case["name"]], case) for case in cases], "rate"):
+        axes.plot(*points, marker="o", label=server)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    lengths = [LENGTHS[case["name"]] for case in cases]
+    axes.set_xticks(lengths, [f"{it} KB" if it < 1000 else f"{it // 1000} MB" for it in lengths])
+    axes.minorticks_off()
+    axes.set_ylabel("hits a second")
     axes.legend()
     return _write(figure, file)
+
+
+def _latencies(cases: list[Found], file: Path) -> Path:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    counted = [(int(case["name"].removeprefix("connections-").replace(",", "")), case) for case in cases]
+    medians = dict(_lines(counted, "p50"))
+    for server, points in _lines(counted, "p99"):
+        (line,) = axes.plot(*points, marker="o", label=f"{server}, 99 %")
+        axes.plot(*medians[server], marker=".", linestyle="dotted", color=line.get_color(), label="half")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("connections, all of them busy")
+    axes.set_ylabel("ms until an answer of 20 KB is there")
+    axes.legend(fontsize="small")
+    return _write(figure, file)
+
+
+def _lines(cases: list[tuple[int, Found]], name: str) -> list[tuple[str, tuple[list[int], list[float]]]]:
+    """For each server that went through more than one of these cases, its figures."""
+    lines: dict[str, tuple[list[int], list[float]]] = {}
+    for at, case in cases:
+        for row in case["rows"]:
+            if row["samples"]:
+                places, figures = lines.setdefault(row["server"], ([], []))
+                places.append(at)
+                figures.append(_median(row, name))
+    return [(server, points) for server, points in lines.items() if len(points[0]) > 1]
 
 
 def _median(row: Found, name: str) -> float:

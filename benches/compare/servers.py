@@ -1,6 +1,8 @@
 """The servers that are compared, each with what it needs to run beside the others."""
 
 import http.client
+import os
+import shutil
 import ssl
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -214,6 +216,67 @@ class Varnish(Server):
 
     def is_hit(self, answer: Answer) -> bool:
         return len(answer.headers.get("X-Varnish", "").split()) == 2
+
+
+class TrafficServer(Server):
+    """Apache Traffic Server with its cache in memory. It writes no access log."""
+
+    name = "Traffic Server"
+    needs = ("traffic_server",)
+    user = "trafficserver"
+
+    def spawn(self) -> Process:
+        folder = self.folder
+        places = {f"{name}dir": f"/usr/{path}" for name, path in self.installed.items()}
+        for name in ("sysconf", "data", "localstate", "runtime", "log", "cache"):
+            (folder / name).mkdir(exist_ok=True)
+            places[f"{name}dir"] = str(folder / name)
+        root = folder / "runroot.yaml"
+        root.write_text("".join(f"{name}: {path}\n" for name, path in places.items()), encoding="ascii")
+        settings = folder / "sysconf"
+        lines = (f"CONFIG proxy.config.{line}\n" for line in self.settings())
+        (settings / "records.config").write_text("".join(lines), encoding="ascii")
+        (settings / "storage.config").write_text(f"{folder / 'cache'} {MEMORY}\n", encoding="ascii")
+        (settings / "remap.config").write_text(f"map / {self.place.origin}/\n", encoding="ascii")
+        allowed = "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n"
+        (settings / "ip_allow.yaml").write_text(allowed, encoding="ascii")
+        if os.geteuid() == 0:
+            # It goes on as its own user, who must get there.
+            for above in folder.parents:
+                if above.stat().st_mode & 0o001 == 0:
+                    above.chmod(0o711)
+            for path in (folder, *folder.rglob("*")):
+                shutil.chown(path, self.user)
+        command = self.place.pinned("traffic_server", self.place.cores.server, f"--run-root={root}")
+        return Process(command, folder / "out")
+
+    installed = {
+        "exec_prefix": "",
+        "bin": "bin",
+        "sbin": "sbin",
+        "include": "include",
+        "lib": "lib/trafficserver",
+        "libexec": "lib/trafficserver/modules",
+    }
+
+    def settings(self) -> list[str]:
+        """One thread, as the others have; everything else as Debian has it."""
+        return [
+            f"http.server_ports STRING {self.port}",
+            f"admin.user_id STRING {self.user}",
+            "exec_thread.autoconfig INT 0",
+            "exec_thread.limit INT 1",
+            "accept_threads INT 1",
+            "log.logging_enabled INT 0",
+            "http.insert_response_via_str INT 2",
+            "http.cache.required_headers INT 0",
+            "http.cache.heuristic_min_lifetime INT 86400",
+        ]
+
+    def is_hit(self, answer: Answer) -> bool:
+        # From its disk, or from its memory.
+        via = answer.headers.get("Via", "")
+        return "[cH" in via or "[cR" in via
 
 
 def nginx_process(place: Place, core: int, folder: Path, text: str) -> Process:
