@@ -13,6 +13,8 @@ import daemon
 import feed
 
 SIZES = (20_000, 70_000, 200_000, 500_000)
+# Shorter ones are in memory while they are asked for: what becomes of their files shows when they are read again.
+OPEN_MIN = 32 * 1024
 LARGE = 5_000_000
 DAMAGED = "nugate_damaged_bodies_total"
 LOOK = 1.0
@@ -29,9 +31,10 @@ def flip(path, chance, keep_time):
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def packages(first, count):
-    """Every twentieth is too large to be read before its first byte is sent."""
-    sizes = [LARGE if place % 20 == 19 else SIZES[place % len(SIZES)] for place in range(count)]
+def packages(first, count, least=0):
+    """None shorter than `least`. Every twentieth is too large to be read before its first byte is sent."""
+    usual = [size for size in SIZES if size >= least]
+    sizes = [LARGE if place % 20 == 19 else usual[place % len(usual)] for place in range(count)]
     return [feed.name(first + place, size) for place, size in enumerate(sizes)]
 
 
@@ -61,7 +64,7 @@ def main(tally, setting, count):
     count = count or 1000
     chance = random.Random(f"bit-flips {count}")
     cache = os.path.join(folder, "flips")
-    hot, cold = packages(0, count // 2), packages(count, count - count // 2)
+    hot, cold = packages(0, count // 2, OPEN_MIN), packages(count, count - count // 2)
     nugate = daemon.Nugate(program, cache, upstream.url)
     warm(tally, nugate, cold)
     read_at = warm(tally, nugate, hot)
