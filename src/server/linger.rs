@@ -38,6 +38,11 @@ impl<S> Lingering<S> {
         }
     }
 
+    /// It is not to linger: the client waits for no answer, and another for its place.
+    pub fn hurry(&mut self) {
+        self.written = None;
+    }
+
     fn is_recent(&self) -> bool {
         self.written.is_some_and(|since| since.elapsed() < LIMIT)
     }

@@ -201,7 +201,12 @@ impl Speaker {
                 stream.put_back(parts.read_buf);
                 return Some(stream);
             }
-            Ending::Over => self.close(stream).await,
+            Ending::Over => {
+                if self.told == Some(Reason::Evicted) {
+                    stream.hurry();
+                }
+                self.close(stream).await;
+            }
             Ending::Cut => {}
         }
         None

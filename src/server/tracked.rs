@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::server::activity::{Activity, LINGER};
 use crate::server::body::{BodyError, ResponseBody};
+use crate::server::linger::Lingering;
 
 /// How much of an upload that nobody reads is taken in, for as long as [`LINGER`], and the longest pause
 /// in it.
@@ -54,6 +55,13 @@ impl<S> Stream<S> {
         }
         self.activity.behind(written.is_pending());
         written
+    }
+}
+
+impl<S> Stream<Lingering<S>> {
+    /// Makes room at once when it is shut down.
+    pub fn hurry(&mut self) {
+        self.inner.hurry();
     }
 }
 

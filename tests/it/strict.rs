@@ -7,7 +7,7 @@
 //! - HTTP/2: foreign hosts, long headers, resets without end, before and after a request is under way
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use nugate::demo::{ExampleFeed, Package};
@@ -426,6 +426,20 @@ async fn with_too_many_connections_an_idle_one_makes_room() {
     world.up.release();
     busy.rest().await.unwrap();
     assert_eq!(ended(&world, "evicted"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_has_just_asked_makes_room_at_once() {
+    let world = world(|it| it.limits.connections_max = 1).await;
+    let started = Instant::now();
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        // None of them closes, or reads that it is to.
+        held.push(used(world.addr).await);
+    }
+    // Who lingers has two seconds to close.
+    assert!(started.elapsed() < Duration::from_secs(8));
+    assert_eq!(ended(&world, "evicted"), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
