@@ -7,9 +7,10 @@
 //! - HTTP/2: foreign hosts, long headers, resets without end, before and after a request is under way
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
+use nugate::clock::Stopwatch;
 use nugate::demo::{ExampleFeed, Package};
 use nugate::server::Patience;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -431,7 +432,7 @@ async fn with_too_many_connections_an_idle_one_makes_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_has_just_asked_makes_room_at_once() {
     let world = world(|it| it.limits.connections_max = 1).await;
-    let started = Instant::now();
+    let started = Stopwatch::start();
     let mut held = Vec::new();
     for _ in 0..6 {
         // None of them closes, or reads that it is to.
