@@ -52,14 +52,32 @@ pub struct Standing {
 
 /// How the body becomes what clients get. Weak, since what the caches let go of is not kept for this.
 enum Form {
-    File(Weak<OpenBlob>),
-    Small(Weak<Bytes>),
+    Raw(Held),
     View {
         key: MemoKey,
         shown: Weak<Rendered>,
         /// For documents with links.
         known: Option<Weak<Discovered>>,
     },
+}
+
+/// A stored body as the store has it: an open file, or bytes in memory.
+enum Held {
+    File(Weak<OpenBlob>),
+    Bytes(Weak<Bytes>),
+}
+
+impl Held {
+    /// The body, if asking the store for it would find the same.
+    fn blob(&self) -> Option<Blob> {
+        match self {
+            Self::File(open) => open
+                .upgrade()
+                .filter(|open| open.is_at_hand())
+                .map(Blob::File),
+            Self::Bytes(bytes) => bytes.upgrade().map(|bytes| Blob::Bytes((*bytes).clone())),
+        }
+    }
 }
 
 impl Engine {
@@ -108,10 +126,10 @@ impl Engine {
         let stored = entry.body.filter(|_| Arc::ptr_eq(hot.entry(), entry))?;
         let rule = request.target.rule;
         let form = if rule.view == View::Raw {
-            match body {
-                Body::Blob(Blob::File(open)) => Form::File(Arc::downgrade(open)),
-                _ => Form::Small(Arc::downgrade(&self.store.hot_small(&stored)?)),
-            }
+            Form::Raw(match body {
+                Body::Blob(Blob::File(open)) => Held::File(Arc::downgrade(open)),
+                _ => Held::Bytes(Arc::downgrade(&self.store.hot_small(&stored)?)),
+            })
         } else {
             let known = known.filter(|_| rule.view.has_links());
             let weak = known.as_ref().map(Arc::downgrade);
@@ -179,14 +197,8 @@ impl Standing {
             return None;
         }
         let body = match &self.form {
-            Form::File(open) => {
-                let open = open.upgrade().filter(|open| !looks && open.is_at_hand());
-                let blob = open.map(Blob::File);
-                Body::Blob(blob.or_else(|| engine.store.hot_body(&self.stored))?)
-            }
-            Form::Small(small) => {
-                let small = small.upgrade().filter(|_| !looks);
-                let blob = small.map(|small| Blob::Bytes((*small).clone()));
+            Form::Raw(held) => {
+                let blob = held.blob().filter(|_| !looks);
                 Body::Blob(blob.or_else(|| engine.store.hot_body(&self.stored))?)
             }
             Form::View { key, shown, known } => {
