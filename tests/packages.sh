@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 PATH=${1:+$(realpath "$1"):}$PATH
 
 clean_up() {
-  mountpoint -q "$place/over/root" && umount -R "$place/over/root"
+  mountpoint -q "$place/over/whole" && umount -R "$place/over/whole"
   mountpoint -q "$place/over" && umount "$place/over"
   rm -rf --one-file-system "$place"
 }
@@ -22,14 +22,14 @@ have() { command -v "$1" >/dev/null || { echo "packages: without $1"; return 1; 
 overlay() {
   mkdir "$place/over"
   mount -t tmpfs packages "$place/over" || return 1
-  mkdir "$place/over/upper" "$place/over/work" "$place/over/root"
-  mount -t overlay packages -o "lowerdir=/,upperdir=$place/over/upper,workdir=$place/over/work" "$place/over/root" || return 1
+  mkdir "$place/over/upper" "$place/over/work" "$place/over/whole"
+  mount -t overlay packages -o "lowerdir=/,upperdir=$place/over/upper,workdir=$place/over/work" "$place/over/whole" || return 1
   # No more devices than scripts of packages need: nothing of the machine's own can be reached by mistake.
-  mknod -m 666 "$place/over/root/dev/null" c 1 3 && mknod -m 666 "$place/over/root/dev/urandom" c 1 9 &&
-    mount -t proc proc "$place/over/root/proc"
+  mknod -m 666 "$place/over/whole/dev/null" c 1 3 && mknod -m 666 "$place/over/whole/dev/urandom" c 1 9 &&
+    mount -t proc proc "$place/over/whole/proc"
 }
 
-inside() { chroot "$place/over/root" /usr/bin/env -i PATH="$PATH:/usr/sbin:/sbin" HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+inside() { chroot "$place/over/whole" /usr/bin/env -i PATH="$PATH:/usr/sbin:/sbin" HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 
 state() { inside stat -c '%U:%G %a' "$1"; }
 
@@ -73,7 +73,7 @@ if [ "$(id -u)" -ne 0 ] || ! overlay 2>"$log"; then
   finish
 fi
 if [ -f "$place/nugate.deb" ]; then
-  cp "$place/nugate.deb" "$place/over/root/tmp"
+  cp "$place/nugate.deb" "$place/over/whole/tmp"
   check "deb: it is installed" inside dpkg -i /tmp/nugate.deb
   installed deb
   inside sh -c 'echo "# mine" >>/etc/nugate/nugate.toml'
@@ -86,7 +86,7 @@ if [ -f "$place/nugate.deb" ]; then
   inside sh -c 'userdel nugate; groupdel nugate' 2>/dev/null
 fi
 if [ -f "$place/nugate.rpm" ] && have rpm; then
-  cp "$place/nugate.rpm" "$place/over/root/tmp"
+  cp "$place/nugate.rpm" "$place/over/whole/tmp"
   check "rpm: it is installed" inside rpm -i --nodeps /tmp/nugate.rpm
   installed rpm
   check "rpm: it is removed" inside rpm -e nugate

@@ -25,7 +25,6 @@ mod doors;
 mod durable;
 mod faults;
 mod feeds;
-
 mod folder;
 mod harness;
 mod hit_miss;
