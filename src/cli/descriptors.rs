@@ -4,8 +4,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Large bodies kept open, at most.
-const OPEN_FILES: u64 = 256;
+/// Large bodies kept open, at most: as many as a farm of builds asks for again and again. One takes some
+/// 2 KiB of memory, here and in the kernel; to open it anew costs two waits for another thread.
+const OPEN_FILES: u64 = 8192;
 
 /// Connections at the door for those who look after nugate, at most: scrapes and browsers are few.
 const ADMIN_CONNECTIONS: u64 = 100;
@@ -64,7 +65,8 @@ mod tests {
             let shares = Shares::of(limit, wanted);
             (shares.connections, shares.admin, shares.open_files)
         };
-        assert_eq!(shares(u64::MAX, 10_000), (10_000, 100, 256));
+        assert_eq!(shares(u64::MAX, 10_000), (10_000, 100, 8192));
+        assert_eq!(shares(20_000, 10_000), (10_000, 100, 2500));
         assert_eq!(shares(256, 10_000), (128, 32, 32));
         assert_eq!(shares(1024, 100), (100, 100, 128));
         assert_eq!(shares(1, 100), (1, 1, 0));

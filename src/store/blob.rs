@@ -44,7 +44,7 @@ const WHOLE_MAX: u64 = 32 * 1024 * 1024;
 /// A stored body.
 #[derive(Clone, Debug)]
 pub enum Blob {
-    /// In memory, at most 16 KiB.
+    /// In memory, at most 32 KiB.
     Bytes(Bytes),
     /// An open file.
     File(Arc<OpenBlob>),

@@ -248,7 +248,7 @@ impl Store {
         self.noted(self.0.bodies.seal(finished).await)
     }
 
-    /// A body: up to 16 KiB in memory, larger an open file. Verified here up to 4 MiB, beyond that
+    /// A body: up to 32 KiB in memory, larger an open file. Verified here up to 4 MiB, beyond that
     /// while it is read: its last 64 KiB are not given before.
     pub async fn body(&self, stored: &Stored) -> Result<Blob, StoreError> {
         self.read(self.0.bodies.body(stored).await)
