@@ -6,13 +6,24 @@ from dataclasses import dataclass, replace
 import many
 import once
 from bench import Bench, Row
-from client import H2load, Wrk
+from client import Drain, H2load, Wrk
 from feed import KB
 from hits import Hits
-from servers import Nginx, NginxOpenFiles, NginxRewriting, NginxRewritingTuned, Nugate, Server, TrafficServer, Varnish
+from servers import (
+    Nginx,
+    NginxOpenFiles,
+    NginxRewriting,
+    NginxRewritingTuned,
+    Nugate,
+    Server,
+    TrafficServer,
+    Varnish,
+    VarnishLogging,
+)
 
 PLAIN: tuple[type[Server], ...] = (Nugate, Nginx, NginxOpenFiles, Varnish)
-ALL: tuple[type[Server], ...] = (*PLAIN, TrafficServer)
+LOGGING: tuple[type[Server], ...] = (*PLAIN, VarnishLogging)
+ALL: tuple[type[Server], ...] = (*LOGGING, TrafficServer)
 REWRITING: tuple[type[Server], ...] = (Nugate, Nginx, NginxRewriting, NginxRewritingTuned, Varnish)
 DISK: tuple[type[Server], ...] = (Nugate, Nginx, Varnish)
 TLS: tuple[type[Server], ...] = (Nugate, Nginx)
@@ -86,7 +97,7 @@ SMALL = Hits(lambda files, _: [files.package("hit20k", 20 * KB)])
 LARGE = Hits(lambda files, _: [files.package("hit700k", 700 * KB)])
 
 CASES = (
-    hits("hit-4k", "hits of a 4 KB list", PLAIN, Hits(lambda files, _: [files.versions("list")])),
+    hits("hit-4k", "hits of a 4 KB list", LOGGING, Hits(lambda files, _: [files.versions("list")])),
     hits("hit-20k", "hits of a 20 KB package", ALL, SMALL),
     hits(
         "hit-60k",
@@ -94,18 +105,18 @@ CASES = (
         REWRITING,
         Hits(lambda files, _: [files.registration("registration")]),
     ),
-    hits("hit-700k", "hits of a 700 KB package", PLAIN, LARGE),
+    hits("hit-700k", "hits of a 700 KB package", PLAIN, replace(LARGE, client=Drain())),
     hits(
         "hit-20m",
         "hits of a 20 MB package",
         PLAIN,
-        Hits(lambda files, scale: [files.package("hit20m", scale.largest)]),
+        Hits(lambda files, scale: [files.package("hit20m", scale.largest)], client=Drain()),
     ),
     hits(
         "set-280m",
         "400 packages of 700 KB in turn",
         DISK,
-        Hits(lambda files, scale: files.packages("set", scale.working_set, 700 * KB)),
+        Hits(lambda files, scale: files.packages("set", scale.working_set, 700 * KB), client=Drain()),
     ),
     hits("tls-20k", "hits of 20 KB over https", TLS, replace(SMALL, tls=True)),
     hits("tls-700k", "hits of 700 KB over https", TLS, replace(LARGE, tls=True)),

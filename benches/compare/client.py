@@ -1,4 +1,4 @@
-"""The clients that make the load: wrk for HTTP/1.1, h2load for HTTP/2."""
+"""The clients that make the load: wrk for HTTP/1.1, one of our own for long bodies, h2load for HTTP/2."""
 
 import itertools
 import json
@@ -18,6 +18,7 @@ from process import PATIENCE, catches, until
 from servers import Place
 
 SCRIPT = Path(__file__).with_name("load.lua")
+DRAIN = Path(__file__).with_name("drain.py")
 # HTTP/2: connections, and requests in each at a time.
 STREAMS = 8
 # What is added to the time of a load for making its connections.
@@ -147,7 +148,34 @@ class H2load:
         )
 
 
-Client = Wrk | H2load
+@dataclass(frozen=True)
+class Drain:
+    """Connections that ask one after the other, for one URL or for several in turn, and throw bodies away inside the
+    kernel. wrk reads in pieces of 8 KiB: with long bodies it is the limit, and keeps the server from its work."""
+
+    connections: int = 16
+    paths: tuple[str, ...] = ()
+    requests: int = 0
+
+    def counted(self, path: str, requests: int) -> "tuple[Drain, str]":
+        """The same for a number of requests, and the path."""
+        return replace(self, requests=requests), path
+
+    def run(self, place: Place, url: str, seconds: float) -> Load:
+        """Asks for that long."""
+        host, _, path = url.removeprefix("http://").partition("/")
+        limit = ["requests", str(self.requests)] if self.requests else ["seconds", str(seconds)]
+        command = place.pinned("python3", place.cores.client, str(DRAIN), host, str(self.connections), *limit)
+        before = children()
+        done = subprocess.run(
+            command, input="\n".join(self.paths or (f"/{path}",)), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise LoadError(f"requests to {url} failed: {done.stderr[-500:]}")
+        return Load(**json.loads(done.stdout), cpu=children() - before)
+
+
+Client = Wrk | Drain | H2load
 
 
 def children() -> float:

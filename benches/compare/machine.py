@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pathlib import Path
 PACKAGES = {
     "nginx": "nginx",
     "varnishd": "varnish",
+    "varnishncsa": "varnish",
+    "setpriv": "util-linux",
     "traffic_server": "trafficserver",
     "wrk": "wrk",
     "h2load": "nghttp2-client",
@@ -26,6 +29,7 @@ VERSIONS = {
     "wrk": ["-v"],
     "h2load": ["--version"],
     "openssl": ["version"],
+    "python3": ["--version"],
 }
 AUTOGROUP = Path("/proc/self/autogroup")
 URGENCY = -20
@@ -52,6 +56,7 @@ def programs(nugate: str) -> dict[str, str]:
     found = {name: shutil.which(name, path=path) for name in PACKAGES}
     if os.access(nugate, os.X_OK):
         found["nugate"] = os.path.abspath(nugate)
+    found["python3"] = sys.executable
     return {name: where for name, where in found.items() if where}
 
 

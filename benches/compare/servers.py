@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shlex
 import shutil
 import ssl
 from abc import ABC, abstractmethod
@@ -212,14 +213,30 @@ class Varnish(Server):
         command += ["-a", f"127.0.0.1:{self.port}", "-f", str(rules), "-s", f"malloc,{MEMORY}"]
         command += ["-n", str(self.folder / "work"), "-p", "thread_pools=1"]
         command += ["-p", f"thread_pool_max={CONNECTIONS_MAX}", "-p", "timeout_idle=300"]
-        return Process(command, self.folder / "log")
+        return Process(self.with_log(command), self.folder / "log")
+
+    def with_log(self, command: list[str]) -> list[str]:
+        """The command with what writes an access log beside it."""
+        return command
 
     def is_hit(self, answer: Answer) -> bool:
         return len(answer.headers.get("X-Varnish", "").split()) == 2
 
 
+class VarnishLogging(Varnish):
+    """The same with its own program for an access log, which ends with it."""
+
+    name = "Varnish, varnishncsa"
+    needs = ("varnishd", "varnishncsa", "setpriv")
+
+    def with_log(self, command: list[str]) -> list[str]:
+        log = self.place.pinned("setpriv", self.place.cores.server, "--pdeathsig", "TERM")
+        log += [self.place.programs["varnishncsa"], "-n", str(self.folder / "work"), "-w", str(self.folder / "access.log")]
+        return ["sh", "-c", f"{shlex.join(log)} & exec {shlex.join(command)}"]
+
+
 class TrafficServer(Server):
-    """Apache Traffic Server with its cache in memory. It writes no access log."""
+    """Apache Traffic Server with its cache in memory. It writes the access log that Debian sets."""
 
     name = "Traffic Server"
     needs = ("traffic_server",)
@@ -238,6 +255,7 @@ class TrafficServer(Server):
         (settings / "records.config").write_text("".join(lines), encoding="ascii")
         (settings / "storage.config").write_text(f"{folder / 'cache'} {MEMORY}\n", encoding="ascii")
         (settings / "remap.config").write_text(f"map / {self.place.origin}/\n", encoding="ascii")
+        (settings / "logging.yaml").write_text(self.log, encoding="ascii")
         allowed = "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n"
         (settings / "ip_allow.yaml").write_text(allowed, encoding="ascii")
         if os.geteuid() == 0:
@@ -250,6 +268,15 @@ class TrafficServer(Server):
         command = self.place.pinned("traffic_server", self.place.cores.server, f"--run-root={root}")
         return Process(command, folder / "out")
 
+    log = """logging:
+  formats:
+    - name: squid
+      format: '%<cqtq> %<ttms> %<chi> %<crc>/%<pssc> %<psql> %<cqhm> %<cquc> %<caun> %<phr>/%<shn> %<psct>'
+  logs:
+    - filename: squid
+      format: squid
+      mode: binary
+"""
     installed = {
         "exec_prefix": "",
         "bin": "bin",
@@ -267,7 +294,7 @@ class TrafficServer(Server):
             "exec_thread.autoconfig INT 0",
             "exec_thread.limit INT 1",
             "accept_threads INT 1",
-            "log.logging_enabled INT 0",
+            "log.logging_enabled INT 3",
             "http.insert_response_via_str INT 2",
             "http.cache.required_headers INT 0",
             "http.cache.heuristic_min_lifetime INT 86400",
