@@ -8,9 +8,11 @@
 //! - neither a full house nor limits of clients keep a scrape waiting; both doors stop together
 //! - one port for both is a mistake that is told; a port that is taken is told with the setting
 
-use std::net::{SocketAddr, TcpListener};
+mod limits;
+mod program;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,27 +20,20 @@ use http::Method;
 use nugate::config::{AccessConfig, AccessMode};
 use nugate::demo::ExampleFeed;
 use nugate::entry::Digest;
-use nugate::policy::pacing::Rate;
-use nugate::server::{Limits, Tls};
-use rustix::process::Signal;
+use nugate::server::Tls;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::support::authority::{Authority, Shaker};
 use crate::support::client::{self, Response};
 use crate::support::world::Settings;
-use crate::support::{Program, ScriptedUpstream, World, get, until};
+use crate::support::{World, get, until};
 use crate::tls::{gets_in, options};
 
 const HTML: (&str, &str) = ("accept", "text/html,*/*;q=0.8");
 const CORE: &str = "flat/example.core/1.0.0/example.core.1.0.0.nupkg";
 const PACKAGE: &str = "/-/packages/example.core";
 const SESSION: &str = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
-const NOWHERE: &str = "--upstream http://127.0.0.1:9/v3/index.json";
-
-/// Longer than anything here takes, shorter than any limit that is not met.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn world(change: impl FnOnce(&mut Settings)) -> World {
     let change = |settings: &mut Settings| {
@@ -361,145 +356,4 @@ async fn both_have_the_same_certificates() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_scrape_gets_through_when_clients_take_everything() {
-    let world = world(|settings| {
-        settings.limits.connections_max = 1;
-        settings.pace.clients.requests_per_second = 1;
-        settings.pace.clients.rate = Rate::new(1000);
-    })
-    .await;
-    world.up.on("/v3/index.json").hang();
-    let busy = tokio::spawn(ask(world.addr, "/v3/index.json"));
-    world.up.wait_for(|log| log.len() == 1).await;
-    // Clients that come now wait for a place.
-    let waiting = tokio::spawn(ask(world.addr, "/-/health"));
-    for _ in 0..20 {
-        for (path, status) in [
-            ("/metrics", 200),
-            ("/-/ready", 200),
-            ("/-/state", 200),
-            ("/-/packages", 200),
-            // What is counted at the other door.
-            ("/", 302),
-            ("/v3/query", 404),
-        ] {
-            let answer = get(world.admin, path, &[HTML]);
-            let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap();
-            assert_eq!(answer.status, status, "{path}");
-        }
-    }
-    assert!(!busy.is_finished() && !waiting.is_finished());
-    let held = world.metric("nugate_throttled_total").await;
-    assert_eq!(held, 0.0);
-    world.up.release();
-    assert_eq!(busy.await.unwrap(), 200);
-    assert_eq!(waiting.await.unwrap(), 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn its_own_house_has_few_places_and_none_of_the_others() {
-    let world = world(|settings| {
-        settings.admin = Some(Limits {
-            connections_max: 2,
-            ..settings.limits.clone()
-        });
-    })
-    .await;
-    let idle = [
-        TcpStream::connect(world.admin).await.unwrap(),
-        TcpStream::connect(world.admin).await.unwrap(),
-    ];
-    until("both are in", async || {
-        world.app().proxy().metrics().connections.get() >= 2
-    })
-    .await;
-    assert_eq!(world.get("index.json").await.status, 200);
-    // One that says nothing makes room.
-    assert_eq!(get(world.admin, "/metrics", &[]).await.status, 200);
-    drop(idle);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn both_stop_together() {
-    let mut world = world(|it| it.limits.shutdown_timeout = PATIENCE * 10).await;
-    let package = world.nupkg("example.core", "1.0.0");
-    world.hit(CORE).await;
-    let mut idle = TcpStream::connect(world.admin).await.unwrap();
-    let request = b"GET /-/ready HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    idle.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"ready\n") {
-        answer.push(idle.read_u8().await.unwrap());
-    }
-    world
-        .up
-        .on("/v3-flatcontainer/example.json/index.json")
-        .hang();
-    let addr = world.addr;
-    let asked = tokio::spawn(ask(addr, "/v3/flat/example.json/index.json"));
-    world
-        .up
-        .wait_for(|log| {
-            log.iter()
-                .any(|it| it.path_and_query.contains("example.json"))
-        })
-        .await;
-    world.begin_to_stop();
-    // The idle connection is closed at once, whatever goes on at the other door.
-    assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
-    assert!(!asked.is_finished());
-    world.up.release();
-    assert_eq!(asked.await.unwrap(), 200);
-    tokio::time::timeout(PATIENCE, world.stop()).await.unwrap();
-    world.start().await;
-    assert!(world.hit(CORE).await.body == package);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_program_says_where_it_is() {
-    let up = ScriptedUpstream::new(ExampleFeed::demo()).await;
-    let arguments = format!("serve --listen 127.0.0.1:0 --upstream {}", up.index_url());
-    let own = [("NUGATE_ADMIN_LISTEN", "127.0.0.1:0")];
-    let mut program = Program::start_with(&arguments, &own);
-    let address = program.address();
-    let line = program.says("metrics and pages are served at admin_listen alone");
-    let admin = line.split("address=").nth(1).unwrap().trim();
-    let admin: SocketAddr = admin.split(' ').next().unwrap().parse().unwrap();
-    assert_eq!(get(admin, "/metrics", &[]).await.status, 200);
-    assert_eq!(get(address, "/metrics", &[]).await.status, 404);
-    assert_eq!(get(address, "/v3/index.json", &[]).await.status, 200);
-    let health = Program::start(&format!("health --listen {address}")).end();
-    assert_eq!(health.code, Some(0), "{}", health.err);
-    program.signal(Signal::TERM);
-    let ended = program.end();
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
-    let banner = format!("\n  admin  http://{admin}/\n");
-    assert!(ended.out.contains(&banner), "{}", ended.out);
-}
-
-#[test]
-fn one_port_for_both_is_told() {
-    for (listen, admin) in [
-        ("127.0.0.1:7001", "127.0.0.1:7001"),
-        ("127.0.0.1:7001", "[::]:7001"),
-        ("0.0.0.0:7001", "127.0.0.1:7001"),
-    ] {
-        let own = [("NUGATE_ADMIN_LISTEN", admin)];
-        let arguments = format!("serve --listen {listen} {NOWHERE}");
-        let ended = Program::start_with(&arguments, &own).end();
-        assert_eq!(ended.code, Some(64), "{}", ended.err);
-        for part in ["admin_listen", admin, listen] {
-            assert!(ended.err.contains(part), "{part}: {}", ended.err);
-        }
-    }
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = taken.local_addr().unwrap().to_string();
-    let own = [("NUGATE_ADMIN_LISTEN", admin.as_str())];
-    let ended = Program::start_with(&format!("serve --listen 127.0.0.1:0 {NOWHERE}"), &own).end();
-    assert_eq!(ended.code, Some(1), "{}", ended.err);
-    let said = format!("admin_listen: cannot listen on {admin}");
-    assert!(ended.err.contains(&said), "{}", ended.err);
 }
