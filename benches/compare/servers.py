@@ -231,7 +231,8 @@ class VarnishLogging(Varnish):
 
     def with_log(self, command: list[str]) -> list[str]:
         log = self.place.pinned("setpriv", self.place.cores.server, "--pdeathsig", "TERM")
-        log += [self.place.programs["varnishncsa"], "-n", str(self.folder / "work"), "-w", str(self.folder / "access.log")]
+        log += [self.place.programs["varnishncsa"], "-n", str(self.folder / "work")]
+        log += ["-w", str(self.folder / "access.log")]
         return ["sh", "-c", f"{shlex.join(log)} & exec {shlex.join(command)}"]
 
 
