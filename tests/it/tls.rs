@@ -2,6 +2,7 @@
 //!
 //! - TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2 as ALPN agrees; `version_min` refuses older ones
 //! - documents link to https, and repository signatures are offered
+//! - sessions are resumed, however many clients there are, until the pair changes
 //! - a changed pair is used by new handshakes; one that cannot be used is told and the old one kept
 //! - clients without, with a good and with a foreign certificate, by what is asked of them
 //! - handshakes that take too long, that are none, or that speak plain HTTP, end
@@ -20,14 +21,14 @@ use nugate::config::{ClientCertificates, TlsVersion};
 use nugate::demo::ExampleFeed;
 use nugate::server::{Reloaded, Tls, TlsOptions};
 use rustix::process::Signal;
-use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, SupportedProtocolVersion};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::authority::{Authority, Pair, Shaker};
+use crate::support::authority::{Authority, Pair, Shaker, connect};
 use crate::support::{Program, World, client, until};
 
 const ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
@@ -160,6 +161,35 @@ async fn old_versions_can_be_refused() {
             ..Shaker::new(&authority.pem)
         };
         assert_eq!(gets_in(&shaker, world.addr).await, expected, "{expected}");
+    }
+}
+
+/// More than what rustls remembers by itself.
+const MANY: usize = 300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_resumed_however_many_clients_there_are() {
+    let (authority, dir) = (Authority::new("ours"), TempDir::new().unwrap());
+    let (world, tls) = world(options(dir.path(), &authority.issue(NAMES))).await;
+    for versions in [ONLY_12, ONLY_13] {
+        let shaker = Shaker {
+            versions,
+            ..Shaker::new(&authority.pem)
+        };
+        let clients: Vec<_> = (0..MANY).map(|_| shaker.client()).collect();
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            for client in &clients {
+                let stream = connect(client, world.addr).await.unwrap();
+                assert_eq!(stream.get_ref().1.handshake_kind(), Some(expected));
+                // In TLS 1.3 what resumes comes after the handshake, before an answer.
+                assert_eq!(get(stream, world.addr, "/-/health").await.0, 200);
+            }
+        }
+        authority.issue(NAMES).write(dir.path());
+        assert_eq!(tls.reload().unwrap(), Reloaded::Changed);
+        let stream = connect(&clients[0], world.addr).await.unwrap();
+        let kind = stream.get_ref().1.handshake_kind();
+        assert_eq!(kind, Some(HandshakeKind::Full));
     }
 }
 

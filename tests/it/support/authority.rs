@@ -77,6 +77,11 @@ impl<'a> Shaker<'a> {
         }
     }
 
+    /// A client that remembers the sessions it had.
+    pub fn client(&self) -> TlsConnector {
+        TlsConnector::from(Arc::new(self.config()))
+    }
+
     fn config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.trusts.as_bytes()).unwrap();
@@ -100,9 +105,16 @@ impl<'a> Shaker<'a> {
 
     /// Shakes hands with the server at `addr`, which is to be `localhost`.
     pub async fn connect(&self, addr: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(addr).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connector = TlsConnector::from(Arc::new(self.config()));
-        connector.connect(name, stream).await
+        connect(&self.client(), addr).await
     }
+}
+
+/// The handshake of a client with the server at `addr`, which is to be `localhost`.
+pub async fn connect(
+    client: &TlsConnector,
+    addr: SocketAddr,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    client.connect(name, stream).await
 }
