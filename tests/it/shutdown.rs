@@ -11,9 +11,10 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nugate::demo::{ExampleFeed, Package};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::strict::used;
 use crate::support::client::{self, Stream};
 use crate::support::world::Settings;
 use crate::support::{World, get};
@@ -99,13 +100,7 @@ async fn bodies_under_way_arrive_whole_and_are_kept() {
 async fn idle_connections_do_not_delay_it() {
     let mut world = world(PATIENCE * 10).await;
     let silent = TcpStream::connect(world.addr).await.unwrap();
-    let mut used = TcpStream::connect(world.addr).await.unwrap();
-    let request = b"GET /-/health HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    used.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"alive\n") {
-        answer.push(used.read_u8().await.unwrap());
-    }
+    let mut used = used(world.addr).await;
     let mut over_h2 = H2::to(&world).await;
     let health = over_h2.begin("index.json").await;
     health.collect().await.unwrap();

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use nugate::policy::pacing::Rate;
 use nugate::server::Limits;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use super::{CORE, HTML, ask, world};
+use crate::strict::used;
 use crate::support::{get, until};
 
 /// Longer than anything here takes, shorter than any limit that is not met.
@@ -77,13 +78,7 @@ async fn both_stop_together() {
     let mut world = world(|it| it.limits.shutdown_timeout = PATIENCE * 10).await;
     let package = world.nupkg("example.core", "1.0.0");
     world.hit(CORE).await;
-    let mut idle = TcpStream::connect(world.admin).await.unwrap();
-    let request = b"GET /-/ready HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    idle.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"ready\n") {
-        answer.push(idle.read_u8().await.unwrap());
-    }
+    let mut idle = used(world.admin).await;
     world
         .up
         .on("/v3-flatcontainer/example.json/index.json")

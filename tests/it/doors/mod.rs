@@ -24,6 +24,7 @@ use nugate::server::Tls;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::pages;
 use crate::support::authority::{Authority, Shaker};
 use crate::support::client::{self, Response};
 use crate::support::world::Settings;
@@ -44,9 +45,7 @@ async fn world(change: impl FnOnce(&mut Settings)) -> World {
 }
 
 async fn form(addr: SocketAddr, headers: &[(&str, &str)]) -> Response {
-    let kind = ("content-type", "application/x-www-form-urlencoded");
-    let headers = [headers, &[kind]].concat();
-    client::call(addr, Method::POST, PACKAGE, &headers, "do=pin").await
+    pages::form(addr, headers, "do=pin").await
 }
 
 /// The status of an answer, for tasks.

@@ -23,7 +23,7 @@ const CORE: &str = "flat/example.core/1.0.0/example.core.1.0.0.nupkg";
 const LARGE: &str = "flat/example.large/1.0.0/example.large.1.0.0.nupkg";
 const LIST: &str = "flat/example.core/index.json";
 const REGISTRATION: &str = "registration-gz-semver2/example.core/index.json";
-/// Long enough to be a file.
+/// A long document.
 const MANY: &str = "registration-gz-semver2/example.many/index.json";
 
 /// One of each way of being kept and shown.

@@ -17,7 +17,7 @@ async fn forms_pin_and_remove() {
         ("do=purge&version=9.9.9", "example.core.1.0.0.nupkg</code>"),
         ("version=1.0.0&do=purge", "No version of it is stored"),
     ] {
-        let answer = form(&world, &[OURS], body).await;
+        let answer = form(world.addr, &[OURS], body).await;
         assert_eq!(answer.status, 303, "{body}: {}", answer.text());
         let to = format!("/-/packages/{}", answer.header("location"));
         let text = page(&world, &to).await.text();
@@ -35,7 +35,11 @@ async fn forms_pin_and_remove() {
         ("do=unpin", 409),
         (&long, 400),
     ] {
-        assert_eq!(form(&world, &[OURS], body).await.status, status, "{body}");
+        assert_eq!(
+            form(world.addr, &[OURS], body).await.status,
+            status,
+            "{body}"
+        );
     }
 }
 
@@ -56,7 +60,7 @@ async fn forms_of_other_sites_do_nothing() {
         ),
         (&[("origin", &ours)], 303),
     ] {
-        let answer = form(&world, headers, "do=purge").await;
+        let answer = form(world.addr, headers, "do=purge").await;
         assert_eq!(answer.status, status, "{headers:?}");
         let stored = page(&world, PACKAGE).await.text().contains(".nupkg</code>");
         assert_eq!(stored, status != 303, "{headers:?}");
@@ -77,7 +81,7 @@ async fn without_access_rules_forms_are_for_this_machine_alone() {
         assert_eq!(shown.text().contains("<form"), status == 303, "{client}");
         let headers = [("origin", ours.as_str()), from[0]];
         assert_eq!(
-            form(&world, &headers, "do=pin").await.status,
+            form(world.addr, &headers, "do=pin").await.status,
             status,
             "{client}"
         );

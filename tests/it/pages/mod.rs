@@ -12,6 +12,8 @@
 mod forms;
 mod told;
 
+use std::net::SocketAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
@@ -360,9 +362,10 @@ async fn the_program_has_pages_unless_it_is_told_not_to() {
     }
 }
 
-async fn form(world: &World, headers: &[(&str, &str)], body: &str) -> Response {
+/// What the form on the page of a package sends.
+pub async fn form(addr: SocketAddr, headers: &[(&str, &str)], body: &str) -> Response {
     let kind = ("content-type", "application/x-www-form-urlencoded");
     let headers = [headers, &[kind]].concat();
     let body = body.to_owned();
-    client::call(world.addr, Method::POST, PACKAGE, &headers, body).await
+    client::call(addr, Method::POST, PACKAGE, &headers, body).await
 }

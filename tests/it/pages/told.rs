@@ -8,7 +8,7 @@ use nugate::demo::ExampleFeed;
 use nugate::entry::Digest;
 
 use super::{CORE, HTML, OURS, PACKAGE, SESSION, check_at, form};
-use crate::support::client::{self};
+use crate::support::client;
 use crate::support::{World, get, until};
 
 /// What a browser is told at a path, and that clients are told the same in plain words.
@@ -124,7 +124,7 @@ async fn what_shows_who_asked_needs_admin() {
             };
             assert_eq!(answer.header("www-authenticate"), challenge, "{path}");
         }
-        let sent = form(&world, &[OURS, headers[1]], "do=pin").await;
+        let sent = form(world.addr, &[OURS, headers[1]], "do=pin").await;
         let expected = if rest == 200 { 303 } else { rest };
         assert_eq!(sent.status, expected, "{credentials}");
     }

@@ -71,7 +71,7 @@ async fn rest(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// A connection that has had an answer and stays open.
-async fn used(addr: SocketAddr) -> TcpStream {
+pub async fn used(addr: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     again(&mut stream).await;
     stream

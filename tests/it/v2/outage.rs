@@ -3,7 +3,7 @@
 use nugate::policy::class::Network;
 
 use super::{entries, get, many, world, xml};
-use crate::support::client::{self};
+use crate::support::client;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_no_empty_list() {
