@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from bench import Bench, Row, Sample
-from client import Client, H2load, Wrk
+from client import Client, Wrk
 from feed import Files, Scale
 from servers import Server
 
@@ -21,9 +21,7 @@ class Hits:
     def run(self, bench: Bench, servers: tuple[type[Server], ...]) -> list[Row]:
         """All servers stay up from the first round to the last; those that are not asked do nothing."""
         paths = self.paths(bench.files, bench.scale)
-        client = self.client
-        if len(paths) > 1 and not isinstance(client, H2load):
-            client = replace(client, paths=tuple(paths))
+        client = replace(self.client, paths=tuple(paths)) if len(paths) > 1 else self.client
         with ExitStack() as stack:
             running = {kind: stack.enter_context(bench.server(kind, self.tls)) for kind in servers}
             for server in running.values():

@@ -4,8 +4,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Large bodies kept open, at most: as many as a farm of builds asks for again and again. One takes some
-/// 2 KiB of memory, here and in the kernel; to open it anew costs two waits for another thread.
+/// Large bodies kept open, at most: as many as a farm of builds asks for again and again. One that
+/// is not open costs a wait for another thread.
 const OPEN_FILES: u64 = 8192;
 
 /// Connections at the door for those who look after nugate, at most: scrapes and browsers are few.
