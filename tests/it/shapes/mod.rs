@@ -8,6 +8,7 @@
 //! - what needs a credential gets it, and the feed's other hosts do not
 
 mod captured;
+mod members;
 mod moving;
 mod rows;
 mod servers;
