@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
+use url::Url;
 
 use crate::entry::Digest;
 use crate::nuget::link_map::LinkMap;
@@ -31,6 +32,8 @@ pub struct Discovered {
     pub gallery: LinkMap,
     /// Hosts the index names.
     pub hosts: HashSet<String>,
+    /// An address on each of those that are asked in the first place.
+    pub origins: Vec<Url>,
 }
 
 /// The latest understanding, and the pages that links were replaced by.
@@ -88,6 +91,7 @@ impl Discovery {
         let discovered = Arc::new(Discovered {
             digest: Digest::of(body),
             hosts: index.hosts().into_iter().collect(),
+            origins: index.origins(),
             index,
             map,
             gallery,

@@ -13,6 +13,7 @@ use crate::nuget::resource::{DocRule, LinkRule, Orphans, Resource, View};
 use crate::nuget::rewrite::{self, Place};
 use crate::nuget::route::{self, Target};
 use crate::nuget::v2::passed;
+use crate::policy::class::Network;
 use crate::proxy::discovery::{Discovered, Origin};
 use crate::proxy::engine::Engine;
 use crate::proxy::error::Error;
@@ -82,7 +83,17 @@ impl Engine {
         {
             self.store_failed("note", &error);
         }
+        self.connect_ahead();
         Ok(adopted.discovered)
+    }
+
+    /// Makes the connections that may be needed next: a restore begins with the service index.
+    pub(super) fn connect_ahead(&self) {
+        if self.options.network == Network::Online
+            && let Some(known) = self.discovery.current()
+        {
+            self.feed.connect_ahead(&known.origins, &known.hosts);
+        }
     }
 
     /// Where a document is upstream.

@@ -108,6 +108,9 @@ impl Proxy {
     /// [`Error`] when there is no document to serve.
     pub async fn serve(&self, request: &Request) -> Result<Reply, Error> {
         let engine = &self.0;
+        if request.target.rule.view == View::ServiceIndex {
+            engine.connect_ahead();
+        }
         let key = request.target.key(engine.feed.name());
         let mut result = self.walk(request, &key, None).await;
         for _ in 1..WALKS_MAX {

@@ -45,6 +45,8 @@ pub struct Standing {
     stored: Stored,
     /// How many changes were known.
     changes: u64,
+    /// It is what a restore begins with.
+    begins: bool,
     form: Form,
     /// When the caches were last asked, in milliseconds.
     looked_at: AtomicU64,
@@ -148,6 +150,7 @@ impl Engine {
             entry: hot,
             stored,
             changes,
+            begins: rule.view == View::ServiceIndex,
             form,
             looked_at: AtomicU64::new(self.clock.now().as_millis()),
         })
@@ -175,6 +178,9 @@ impl Standing {
             let hot = engine.store.hot_entry(&self.key)?;
             if !Arc::ptr_eq(&hot, &self.entry) {
                 return None;
+            }
+            if self.begins {
+                engine.connect_ahead();
             }
         }
         if !self.entry.is_current() || engine.outdated.changes() != self.changes {

@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 use url::Url;
 
+use super::ahead::Ahead;
 use super::dial::{Dialer, Hop, Ways};
 use super::error::{Kind, UpstreamError};
 use super::reach::{Reach, Resolver};
@@ -30,7 +31,8 @@ use super::tunnel::{Fault, ProxyError};
 use super::verifier::{tls, verifier};
 use super::{FeedOptions, authority};
 
-const POOL_IDLE: Duration = Duration::from_mins(1);
+/// How long a connection is kept that nobody uses.
+pub(super) const POOL_IDLE: Duration = Duration::from_mins(1);
 const TCP_KEEP_ALIVE: Duration = Duration::from_mins(1);
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -168,10 +170,11 @@ impl Wiring {
             Some(identity) => Some((over(tls(Some(identity))?), known(options))),
             None => None,
         };
-        let connector = Connector(Arc::new(Connectors {
+        let all = Arc::new(Connectors {
             anonymous: over(tls(None)?),
             known,
-        }));
+        });
+        let connector = Connector { all, ahead: None };
         Ok(Self { connector, ways })
     }
 
@@ -181,6 +184,26 @@ impl Wiring {
         B: Body<Data: Send> + Send,
     {
         self.built(&builder())
+    }
+
+    /// The same, which uses those that were made ahead.
+    pub(super) fn client_ahead<B>(&self, ahead: &Arc<Ahead>) -> Client<B>
+    where
+        B: Body<Data: Send> + Send,
+    {
+        let connector = Connector {
+            ahead: Some(Arc::clone(ahead)),
+            ..self.connector.clone()
+        };
+        Client {
+            inner: builder().build(connector),
+            ways: Arc::clone(&self.ways),
+        }
+    }
+
+    /// What makes new connections.
+    pub(super) fn connector(&self) -> Connector {
+        self.connector.clone()
     }
 
     /// The same for requests that can be made only once: each has a fresh connection, because one
@@ -233,7 +256,11 @@ fn known(options: &FeedOptions) -> Vec<Uri> {
 
 /// Makes connections, in TLS where the URL says so. A pool clones it for each request.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Connectors>);
+pub(super) struct Connector {
+    all: Arc<Connectors>,
+    /// What was made already.
+    ahead: Option<Arc<Ahead>>,
+}
 
 struct Connectors {
     anonymous: HttpsConnector<Dialer>,
@@ -262,12 +289,29 @@ impl Service<Uri> for Connector {
             let port = |uri: &Uri| uri.port_u16().unwrap_or(443);
             uri.host() == target.host() && port(uri) == port(&target)
         };
-        let mut connector = match &self.0.known {
+        let mut connector = match &self.all.known {
             Some((connector, origins)) if origins.iter().any(is) => connector.clone(),
-            _ => self.0.anonymous.clone(),
+            _ => self.all.anonymous.clone(),
         };
-        connector.call(target)
+        let Some(coming) = self.ahead.as_ref().and_then(|it| it.take(&target)) else {
+            return connector.call(target);
+        };
+        Box::pin(async move {
+            match coming.await? {
+                Some(made) => Ok(made),
+                None => connector.call(target).await,
+            }
+        })
     }
+}
+
+/// User information would end up in `:authority`, which must not have any (RFC 9113 section 8.3.1).
+pub(super) fn uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
+    let mut url = url.clone();
+    // Both fail only for URLs without a host, which the conversion refuses.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Uri::try_from(url.as_str())
 }
 
 fn builder() -> legacy::Builder {

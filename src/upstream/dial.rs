@@ -21,6 +21,7 @@ use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -105,7 +106,7 @@ impl Ways {
 }
 
 /// Host and port.
-fn place(uri: &Uri) -> (&str, u16) {
+pub(super) fn place(uri: &Uri) -> (&str, u16) {
     let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
     let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
     (uri.host().unwrap_or_default(), port)
@@ -201,6 +202,16 @@ pub(super) struct Stream {
     raw: Raw,
     /// Requests are for the proxy, in absolute form (RFC 9112 section 3.2.2).
     to_proxy: bool,
+}
+
+impl Stream {
+    /// What it is below all TLS.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        match &self.raw {
+            Raw::Http(stream) => stream.inner(),
+            Raw::Https(tls) => tls.inner().get_ref().0.inner().inner(),
+        }
+    }
 }
 
 impl fmt::Debug for Stream {

@@ -13,7 +13,7 @@ use http::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TRANSFER_ENCODING,
     USER_AGENT, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use url::Url;
 use super::Feed;
 use super::body::{Limits, UpstreamBody};
 use super::breaker::WISH_MAX;
+use super::client::uri;
 use super::credential::Trail;
 use super::error::{Kind, UpstreamError, describe};
 use super::hold::Held;
@@ -327,6 +328,7 @@ impl Feed {
         *request.uri_mut() = uri(url)
             .map_err(|error| UpstreamError::caused(Kind::Protocol, &what, "unusable url", error))?;
         *request.headers_mut() = headers;
+        self.ahead.used(request.uri(), self.hosts.clock().now());
         let response = self.client.request(request).await;
         let response = response.map_err(|error| UpstreamError::of_send(&what, error))?;
         unambiguous(response, &what)
@@ -345,15 +347,6 @@ pub(super) fn unambiguous(
         return Err(UpstreamError::new(Kind::Protocol, what, why));
     }
     Ok(response)
-}
-
-/// User information would end up in `:authority`, which must not have any (RFC 9113 section 8.3.1).
-pub(super) fn uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
-    let mut url = url.clone();
-    // Both fail only for URLs without a host, which the conversion refuses.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    Uri::try_from(url.as_str())
 }
 
 /// The headers of one request; `Host` is added by the client.

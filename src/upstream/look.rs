@@ -14,9 +14,10 @@ use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use tokio::time::timeout;
 use url::Url;
 
+use super::client::uri;
 use super::credential::{Authorizer, Trail};
 use super::error::{Kind, UpstreamError, describe};
-use super::fetch::{OWN_AGENT, OWN_VIA, uri};
+use super::fetch::{OWN_AGENT, OWN_VIA};
 use super::redirect::{REDIRECTS_MAX, is_redirect};
 use super::{FeedOptions, client, reach};
 

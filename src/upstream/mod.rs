@@ -7,6 +7,7 @@
 //! the origins it is for; a body ends without an
 //! error only if it is whole; every wait and every queue has a bound.
 
+mod ahead;
 mod body;
 mod breaker;
 mod checksum;
@@ -99,6 +100,8 @@ pub struct FeedOptions {
 pub struct Feed {
     options: FeedOptions,
     client: client::Client,
+    ahead: Arc<ahead::Ahead>,
+    connector: client::Connector,
     gate: limit::Gate,
     hosts: hosts::Hosts,
     budget: retry::Budget,
@@ -134,13 +137,16 @@ impl Feed {
             options.connections_max,
             options.requests_per_second,
         );
+        let ahead = Arc::default();
         let push_gate = limit::Gate::new(&options.name, push::PUSHES_MAX, 0);
         Ok(Self {
             hosts: hosts::Hosts::new(&options.name),
             budget: retry::Budget::default(),
             holding: hold::Holding::default(),
             options,
-            client: wiring.client(),
+            client: wiring.client_ahead(&ahead),
+            ahead,
+            connector: wiring.connector(),
             gate,
             pusher: wiring.once(),
             push_gate,

@@ -23,8 +23,9 @@ use url::Url;
 
 use super::Feed;
 use super::body::{Limits, UpstreamBody};
+use super::client::uri;
 use super::error::{Kind, UpstreamError, describe};
-use super::fetch::{CLIENT_VERSION, OWN_AGENT, OWN_VIA, uri};
+use super::fetch::{CLIENT_VERSION, OWN_AGENT, OWN_VIA};
 use super::limit::Permit;
 use super::redirect;
 use crate::policy::pacing::Payer;

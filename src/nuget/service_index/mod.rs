@@ -132,6 +132,24 @@ impl ServiceIndex {
             .collect()
     }
 
+    /// An address on each host that documents are asked of in the first place, each host once; those
+    /// that others fail over to are none of them.
+    pub fn origins(&self) -> Vec<Url> {
+        let rows = RESOURCES.iter().filter(|row| {
+            let fetched = matches!(row.at, At::Base | At::Endpoint | At::Document);
+            fetched && !row.slug.is_empty()
+        });
+        let mut found: Vec<Url> = Vec::new();
+        for base in rows.filter_map(|row| self.bases(row.slug).into_iter().next()) {
+            if let Some(url) = origin(&base)
+                && !found.iter().any(|it| it.origin() == url.origin())
+            {
+                found.push(url);
+            }
+        }
+        found
+    }
+
     /// The types no row knows, each once, in the order of the document: not proxied.
     pub fn unknown(&self) -> Vec<&str> {
         let mut seen = HashSet::new();

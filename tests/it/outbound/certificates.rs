@@ -62,7 +62,7 @@ async fn a_feed_that_asks_for_a_certificate_is_shown_ours_and_others_are_not() {
         };
         let outer = World::before(up, |settings| {
             settings.feed.url = url.parse().unwrap();
-            settings.feed.outbound.extra_roots = vec![root(&authority)];
+            settings.feed.outbound.extra_roots = vec![authority.root()];
             settings.feed.outbound.identity = shows.then(|| identity(&clients));
         })
         .await;

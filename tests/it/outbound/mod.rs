@@ -18,8 +18,6 @@ use std::sync::Arc;
 use http::Method;
 use nugate::config::{Credential, Proxies, Scheme, Secret};
 use nugate::demo::{ExampleFeed, Package};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use crate::support::authority::Authority;
 use crate::support::proxy::{USER, WebProxy, basic, in_tls};
@@ -60,10 +58,6 @@ async fn secure(proxy: &WebProxy, authority: &Authority) -> ScriptedUpstream {
     up
 }
 
-fn root(authority: &Authority) -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()
-}
-
 /// A world whose feed wants a credential, through these proxies, trusting this authority.
 async fn world(up: ScriptedUpstream, proxies: Proxies, authority: Option<&Authority>) -> World {
     world_with(up, proxies, authority, |_| {}).await
@@ -77,7 +71,7 @@ async fn world_with(
 ) -> World {
     World::before(up, |settings| {
         settings.feed.outbound.proxies = proxies;
-        settings.feed.outbound.extra_roots = authority.map(root).into_iter().collect();
+        settings.feed.outbound.extra_roots = authority.map(Authority::root).into_iter().collect();
         settings.feed.credential = Some(credential());
         change(settings);
     })

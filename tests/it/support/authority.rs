@@ -35,6 +35,11 @@ impl Authority {
         Self { pem, issuer }
     }
 
+    /// Its own certificate.
+    pub fn root(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()
+    }
+
     /// A certificate for these names.
     pub fn issue(&self, names: &[&str]) -> Pair {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
