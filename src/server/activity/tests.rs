@@ -31,37 +31,22 @@ fn each_state_has_a_limit_of_its_own() {
     );
     let later = |due| matches!(due, Due::Later(_));
     let activity = Activity::new();
+    let all_later = |limits: &[&Patience]| limits.iter().all(|it| later(activity.judge(it, false)));
     assert_eq!(activity.judge(&first, false), Due::Cut(Reason::Silent));
-    assert!(
-        [head, idle, stall]
-            .iter()
-            .all(|it| later(activity.judge(it, false)))
-    );
+    assert!(all_later(&[&head, &idle, &stall]));
     activity.heard(b"GET / HT");
     assert_eq!(activity.judge(&head, false), Due::Cut(Reason::SlowHead));
-    assert!(
-        [first, idle, stall]
-            .iter()
-            .all(|it| later(activity.judge(it, false)))
-    );
+    assert!(all_later(&[&first, &idle, &stall]));
     activity.begin();
     // The client waits for us.
-    assert!(
-        [first, head, idle, stall]
-            .iter()
-            .all(|it| later(activity.judge(it, false)))
-    );
+    assert!(all_later(&[&first, &head, &idle, &stall]));
     activity.polled(true, false);
     assert_eq!(activity.judge(&stall, false), Due::Cut(Reason::Stalled));
     activity.polled(false, true);
     assert!(later(activity.judge(&stall, false)));
     activity.end(true);
     assert_eq!(activity.judge(&idle, false), Due::Close(Reason::Idle));
-    assert!(
-        [first, head, stall]
-            .iter()
-            .all(|it| later(activity.judge(it, false)))
-    );
+    assert!(all_later(&[&first, &head, &stall]));
     activity.evict();
     assert_eq!(activity.judge(&first, false), Due::Close(Reason::Evicted));
 }
