@@ -8,6 +8,7 @@
 //! Invariants: at most one connection for each host, none to a host that was used a moment ago;
 //! what becomes of one is nobody's failure.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::future::Future;
@@ -47,9 +48,10 @@ pub(super) struct Ahead(Mutex<HashMap<Origin, Host>>);
 /// Whether in TLS, host and port.
 type Origin = (bool, String, u16);
 
+#[derive(Default)]
 struct Host {
     /// When a request or a connection to it was begun last.
-    used: Time,
+    used: Option<Time>,
     /// The connection that is being made, or was; whoever takes it has it alone.
     coming: Option<oneshot::Receiver<Result<Made, BoxError>>>,
 }
@@ -57,27 +59,23 @@ struct Host {
 impl Ahead {
     /// Notes that a request goes there.
     pub(super) fn used(&self, uri: &Uri, now: Time) {
-        let mut hosts = self.lock();
-        if let Some(host) = place_of(&mut hosts, origin(uri), now) {
-            host.used = now;
+        if let Some(host) = room_for(&mut self.lock(), origin(uri)) {
+            host.used = Some(now);
         }
     }
 
     /// Where to put the connection that is to be made: none was for as long as a pool keeps one.
     fn begin(&self, uri: &Uri, now: Time) -> Option<oneshot::Sender<Result<Made, BoxError>>> {
         let mut hosts = self.lock();
-        let is_new = !hosts.contains_key(&origin(uri));
-        let host = place_of(&mut hosts, origin(uri), now)?;
+        let host = room_for(&mut hosts, origin(uri))?;
         // A clock that was set back is no reason to wait for it.
-        let is_cold = is_new || now < host.used || now.since(host.used) >= POOL_IDLE;
-        if !is_cold || host.coming.is_some() {
+        let is_cold = |used| now < used || now.since(used) >= POOL_IDLE;
+        if !host.used.is_none_or(is_cold) || host.coming.is_some() {
             return None;
         }
         let (sender, coming) = oneshot::channel();
-        *host = Host {
-            used: now,
-            coming: Some(coming),
-        };
+        host.used = Some(now);
+        host.coming = Some(coming);
         Some(sender)
     }
 
@@ -104,12 +102,12 @@ impl Ahead {
 }
 
 /// What is remembered of a host, if there is room for it.
-fn place_of(hosts: &mut HashMap<Origin, Host>, origin: Origin, used: Time) -> Option<&mut Host> {
-    if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&origin) {
-        return None;
+fn room_for(hosts: &mut HashMap<Origin, Host>, origin: Origin) -> Option<&mut Host> {
+    let is_full = hosts.len() >= HOSTS_MAX;
+    match hosts.entry(origin) {
+        Entry::Vacant(_) if is_full => None,
+        entry => Some(entry.or_default()),
     }
-    let fresh = || Host { used, coming: None };
-    Some(hosts.entry(origin).or_insert_with(fresh))
 }
 
 impl Feed {

@@ -183,7 +183,7 @@ impl Wiring {
     where
         B: Body<Data: Send> + Send,
     {
-        self.built(&builder())
+        self.built(&builder(), self.connector())
     }
 
     /// The same, which uses those that were made ahead.
@@ -193,12 +193,9 @@ impl Wiring {
     {
         let connector = Connector {
             ahead: Some(Arc::clone(ahead)),
-            ..self.connector.clone()
+            ..self.connector()
         };
-        Client {
-            inner: builder().build(connector),
-            ways: Arc::clone(&self.ways),
-        }
+        self.built(&builder(), connector)
     }
 
     /// What makes new connections.
@@ -216,15 +213,15 @@ impl Wiring {
         builder
             .pool_max_idle_per_host(0)
             .retry_canceled_requests(false);
-        self.built(&builder)
+        self.built(&builder, self.connector())
     }
 
-    fn built<B>(&self, builder: &legacy::Builder) -> Client<B>
+    fn built<B>(&self, builder: &legacy::Builder, connector: Connector) -> Client<B>
     where
         B: Body<Data: Send> + Send,
     {
         Client {
-            inner: builder.build(self.connector.clone()),
+            inner: builder.build(connector),
             ways: Arc::clone(&self.ways),
         }
     }

@@ -139,15 +139,11 @@ impl ServiceIndex {
             let fetched = matches!(row.at, At::Base | At::Endpoint | At::Document);
             fetched && !row.slug.is_empty()
         });
-        let mut found: Vec<Url> = Vec::new();
-        for base in rows.filter_map(|row| self.bases(row.slug).into_iter().next()) {
-            if let Some(url) = origin(&base)
-                && !found.iter().any(|it| it.origin() == url.origin())
-            {
-                found.push(url);
-            }
-        }
-        found
+        let mut seen = HashSet::new();
+        rows.filter_map(|row| self.bases(row.slug).into_iter().next())
+            .filter_map(|base| origin(&base))
+            .filter(|url| seen.insert(url.origin()))
+            .collect()
     }
 
     /// The types no row knows, each once, in the order of the document: not proxied.
